@@ -1,0 +1,17 @@
+# The project's commands. Each sets up what it needs first, in .venv, and in seconds when nothing changed.
+.PHONY: setup demo test check clean
+
+setup:
+	@sh tools/setup.sh
+
+demo: setup
+	@.venv/bin/ds9vs demo
+
+test: setup
+	@sh tools/test.sh
+
+check: setup  ## ruff and mypy alone
+	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
+
+clean:
+	rm -rf .venv demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Cadence: what every field of the tape is."""

@@ -1,0 +1,105 @@
+"""The x265 arguments that a clip needs: what its pixels are, then how the preset wants them coded.
+
+Imports ground rooms only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import vapoursynth as vs
+from jetpytools import CustomValueError
+
+from ..presets import load_toml, preset_path
+
+__all__ = ["x265_args"]
+
+# ITU-T H.265 Annex E (VUI) code points that television material meets, as x265 spells them.
+_PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020"}
+_TRANSFER = {1: "bt709", 6: "smpte170m", 16: "smpte2084", 18: "arib-std-b67"}
+_MATRIX = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc"}
+_CSP = {(0, 0): "i444", (1, 0): "i422", (1, 1): "i420"}
+
+
+def x265_args(
+    clip: vs.VideoNode, *, preset: str = "archive", settings: Mapping[str, str | int | float | bool] | None = None
+) -> list[str]:
+    """The arguments for `x265 --y4m` (or `--input-res …` for a clip of variable rate) that describe and code a clip.
+
+    The first half is read from the clip and its first frame: depth, SAR, primaries, transfer, matrix, range, chroma
+    location, and, where the rate varies, the size and mean rate for a raw pipe. The second half is a preset of
+    `presets/x265/`. Asking for the first frame renders it.
+
+    Args:
+        clip: YUV, 8 to 12 bit, of constant size.
+        preset: A name of `presets/x265/`, or the path of a .toml file.
+        settings: x265 options that replace the preset's, without dashes: {"crf": 16}. True is a bare flag, False
+            its `--no-` form.
+
+    Raises:
+        CustomValueError: The clip is no YUV of 8 to 12 bits, or lacks a property (_Matrix, _SARNum, …).
+
+    Source: ITU-T H.265 (VUI); x265 3.5 command line.
+
+    Example:
+        >>> clip = core.std.BlankClip(format=vs.YUV420P10, width=64, height=48, length=1)
+        >>> tagged = clip.std.SetFrameProps(_Matrix=1, _Primaries=1, _Transfer=1, _Range=0, _SARNum=1, _SARDen=1)
+        >>> " ".join(x265_args(tagged, settings={"crf": 20})[:8])
+        '--input-depth 10 --output-depth 10 --sar 1:1 --colorprim bt709'
+    """
+    if clip.format.color_family != vs.YUV or clip.format.sample_type != vs.INTEGER or clip.format.bits_per_sample > 12:
+        raise CustomValueError(
+            f"x265 takes YUV of 8 to 12 bits, this clip is {clip.format.name}; end the script with ds9vs.finish().",
+            x265_args,
+        )
+    with clip.get_frame(0) as frame:
+        props = dict(frame.props)
+    bits = clip.format.bits_per_sample
+    words = ["--input-depth", str(bits), "--output-depth", str(bits)]
+    words += ["--sar", f"{_prop(props, '_SARNum')}:{_prop(props, '_SARDen')}"]
+    words += [
+        "--colorprim",
+        _named(props, "_Primaries", _PRIMARIES),
+        "--transfer",
+        _named(props, "_Transfer", _TRANSFER),
+    ]
+    words += ["--colormatrix", _named(props, "_Matrix", _MATRIX)]
+    words += ["--range", "full" if _full_range(props) else "limited"]
+    words += ["--chromaloc", str(int(props.get("_ChromaLocation", 0)))]
+    if not clip.fps:
+        csp = _CSP[clip.format.subsampling_w, clip.format.subsampling_h]
+        words += ["--input-res", f"{clip.width}x{clip.height}", "--input-csp", csp, "--frames", str(clip.num_frames)]
+        words += ["--fps", "30000/1001"]
+    table = load_toml(preset_path("x265", preset, x265_args), x265_args) | dict(settings or {})
+    table.pop("about", None)
+    return words + [word for key, value in table.items() for word in _option(key, value)]
+
+
+def _option(key: str, value: Any) -> list[str]:
+    name = key.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [f"--{name}", str(value)]
+
+
+def _full_range(props: Mapping[str, Any]) -> bool:
+    return bool(props.get("_Range", vs.RANGE_LIMITED) == vs.RANGE_FULL)
+
+
+def _prop(props: Mapping[str, Any], name: str) -> int:
+    if name not in props:
+        raise CustomValueError(
+            f"The clip's frames have no {name}; end the script with ds9vs.finish(), or set it.", x265_args
+        )
+    return int(props[name])
+
+
+def _named(props: Mapping[str, Any], name: str, names: Mapping[int, str]) -> str:
+    value = _prop(props, name)
+    if value not in names:
+        raise CustomValueError(
+            f"{name} is {value}; x265_args knows {', '.join(map(str, names))}: end the script with ds9vs.finish().",
+            x265_args,
+        )
+    return names[value]

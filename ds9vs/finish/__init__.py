@@ -1,0 +1,1 @@
+"""The finish: geometry, colour, debanding, and the last conversion."""

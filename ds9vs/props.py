@@ -1,0 +1,67 @@
+"""Frame properties in and out: the standard ones told truly, and our DS9VS_* table.
+
+A ground room: imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import vapoursynth as vs
+from jetpytools import CustomValueError
+from vstools import FieldBased
+
+__all__ = ["PROPS", "as_progressive", "field_order", "set_duration", "set_sar"]
+
+type Func = Callable[..., Any] | str
+
+PROPS: dict[str, str] = {
+    "DS9VS_Repeat": "fields of a tape frame that repeat earlier ones by flag: 1 first, 2 second, 3 both, 0 none",
+    "DS9VS_Guess": "names of what source() guessed because the disc does not say, comma-separated",
+    "DS9VS_Picture": "number of the picture in the cadence map",
+    "DS9VS_Shot": "number of the shot in the cadence map",
+    "DS9VS_Kind": "what the shot is: film, 30p, 60i or layered",
+    "DS9VS_Confidence": "probability that the picture's fields are grouped rightly, 0 to 1",
+    "DS9VS_Field": "first field of the picture, counted from the tape's start",
+    "DS9VS_Done": "how it was made: woven, rescued (from one field), merged (combed blocks rebuilt), interpolated",
+    "DS9VS_LRError": "RMS difference of low frequencies between the upscaled picture and its source, in 8-bit codes",
+    "DS9VS_Limited": "share of pixels that the guard limited, 0 to 1",
+}
+"""Every property that this package writes, with its meaning. Others may read them; ours run without them."""
+
+
+def field_order(clip: vs.VideoNode, tff: bool | None, func: Func) -> bool:
+    """Whether the top field comes first: the argument if given, else the clip's `_FieldBased`.
+
+    Raises:
+        CustomValueError: Neither says.
+
+    Example:
+        >>> field_order(core.std.BlankClip(length=1).std.SetFieldBased(1), None, "example")
+        False
+    """
+    if tff is not None:
+        return tff
+    with clip.get_frame(0) as frame:
+        value = frame.props.get("_FieldBased", 0)
+    if value not in (FieldBased.BFF, FieldBased.TFF):
+        raise CustomValueError("The clip does not say which field comes first; give tff=True or tff=False.", func)
+    return bool(value == FieldBased.TFF)
+
+
+def set_duration(clip: vs.VideoNode, fps: Fraction) -> vs.VideoNode:
+    """Give a constant frame rate, and the `_DurationNum`/`_DurationDen` (seconds) that belong to it."""
+    return clip.std.AssumeFPS(fpsnum=fps.numerator, fpsden=fps.denominator)
+
+
+def set_sar(clip: vs.VideoNode, sar: Fraction) -> vs.VideoNode:
+    """Set the sample aspect ratio, width over height of one sample."""
+    return clip.std.SetFrameProps(_SARNum=sar.numerator, _SARDen=sar.denominator)
+
+
+def as_progressive(clip: vs.VideoNode, fps: Fraction | None = None) -> vs.VideoNode:
+    """Mark a clip as progressive (`_FieldBased` 0, no `_Field`), and with `fps` give its rate and durations."""
+    clip = clip.std.RemoveFrameProps(["_Field"]).std.SetFieldBased(0)
+    return clip if fps is None else set_duration(clip, fps)

@@ -1,0 +1,1 @@
+"""Shots: what kind of shot (label) and which gets what (treat)."""

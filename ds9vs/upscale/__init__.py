@@ -1,0 +1,1 @@
+"""Super-resolution: registry of models, backends, tiles, and the guard against invention."""
