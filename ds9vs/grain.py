@@ -104,17 +104,18 @@ def load_grain(path: str | os.PathLike[str]) -> GrainModel:
     )
 
 
-def measure_grain(source: vs.VideoNode, clean: vs.VideoNode, *, pictures: int = 48) -> GrainModel:
+def measure_grain(source: vs.VideoNode, clean: vs.VideoNode | None = None, *, pictures: int = 48) -> GrainModel:
     """Measure the grain that `clean` lacks: sigma by luma, spatial shape, chroma.
 
     The residual source - clean is read in the flattest 40 % of 16x16 blocks of evenly spread pictures, flat by the
     gradient energy of `clean`. Its variance is taken by luma bin (bins that are rarely seen take their neighbours'
     value), its mean spectrum over 32x32 windows becomes a short zero-phase filter, split into separable parts.
-    A denoiser keeps some grain and the disc's coding has lost some: the sigma is that of the residual.
+    The disc's coding has lost some grain and the mean keeps some: the sigma is that of the residual.
 
     Args:
         source: Progressive pictures with grain, YUV, 8 to 16 bit.
-        clean: The same pictures denoised, same format and length.
+        clean: The same pictures without grain, same format and length; None for the motion-compensated mean of five
+            pictures at 16 bit (`vsdenoise.mc_degrain`). A denoiser that spares what it is not sure of hides grain.
         pictures: How many to read.
 
     Raises:
@@ -129,6 +130,8 @@ def measure_grain(source: vs.VideoNode, clean: vs.VideoNode, *, pictures: int = 
         >>> 2.5 < measure_grain(noisy, flat).sigma[5] < 3.5
         True
     """
+    if clean is None:
+        source, clean = _averaged(source)
     _check_pair(source, clean, measure_grain)
     shift = source.format.bits_per_sample - 8
     numbers = np.unique(np.linspace(0, source.num_frames - 1, min(pictures, source.num_frames)).round().astype(int))
@@ -158,7 +161,7 @@ def measure_grain(source: vs.VideoNode, clean: vs.VideoNode, *, pictures: int = 
             chroma_count += 1
     if not luma_count or luma_square == 0.0:
         raise CustomValueError(
-            "source and clean do not differ: no grain to measure; give clean=ds9vs.clean(source, denoise=…).",
+            "source and clean do not differ: no grain to measure; give the pictures with grain and those without.",
             measure_grain,
         )
     sigma = np.sqrt(_filled(count, square))
@@ -180,7 +183,8 @@ def add_grain(clip: vs.VideoNode, model: GrainModel, *, seed: int = 0, strength:
     Every picture shows another cut-out of one large noise plane, chosen by a counter-based hash of seed and picture
     (`DS9VS_Picture` where there is one, so that a picture shown twice keeps its grain; else the frame number). All
     arithmetic after the filter taps is in integers: any frame in any order, by any thread count, gives the same bits.
-    There is none in video black and white, where it fades out over 4 codes (8 bit).
+    There is none in video black and white, where it fades out over 4 codes (8 bit). Sets `DS9VS_Grain`.
+    Deband before (`ds9vs.deband`): grain hides what bands are left.
 
     Args:
         clip: YUV or GRAY, 8 to 16 bit, limited range, any size and subsampling.
@@ -231,9 +235,8 @@ def add_grain(clip: vs.VideoNode, model: GrainModel, *, seed: int = 0, strength:
         # What was outside video levels before stays as it was; grain itself never goes there.
         legal = f"x {low} <= x {high} >= or x x {grain} + {low} {high} clip ?"
         planes.append(core.akarin.Expr([plane, noise, sigma], legal, opt=1))
-    if form.num_planes == 1:
-        return planes[0].std.CopyFrameProps(clip)
-    return core.std.ShufflePlanes(planes, [0, 0, 0], vs.YUV).std.CopyFrameProps(clip)
+    done = planes[0] if form.num_planes == 1 else core.std.ShufflePlanes(planes, [0, 0, 0], vs.YUV)
+    return done.std.CopyFrameProps(clip).std.SetFrameProps(DS9VS_Grain=seed)
 
 
 def reinject_grain(
@@ -267,6 +270,17 @@ def reinject_grain(
 
 
 _HANN = np.outer(np.hanning(33)[:-1], np.hanning(33)[:-1])
+
+
+def _averaged(source: vs.VideoNode) -> tuple[vs.VideoNode, vs.VideoNode]:
+    """The source at 16 bit, and its motion-compensated mean."""
+    require("mvu.Degrain", measure_grain)
+    if source.format.color_family == vs.RGB or min(source.width, source.height) < 32:
+        return source, source
+    from vsdenoise import mc_degrain
+
+    wide = source.resize.Point(format=source.format.replace(sample_type=vs.INTEGER, bits_per_sample=16).id)
+    return wide, mc_degrain(wide)
 
 
 def _check_pair(source: vs.VideoNode, clean: vs.VideoNode, func: Func) -> None:

@@ -26,6 +26,8 @@ PROPS: dict[str, str] = {
     "DS9VS_Confidence": "probability that the picture's fields are grouped rightly, 0 to 1",
     "DS9VS_Field": "first field of the picture, counted from the tape's start",
     "DS9VS_Done": "how it was made: woven, rescued (from one field), merged (combed blocks rebuilt), interpolated",
+    "DS9VS_Grain": "seed of the grain that add_grain gave",
+    "DS9VS_Provenance": "JSON text of restore(): what was done, with which settings, models and maps",
     "DS9VS_LRError": "RMS difference of low frequencies between the upscaled picture and its source, in 8-bit codes",
     "DS9VS_Limited": "share of pixels that the guard limited, 0 to 1",
 }

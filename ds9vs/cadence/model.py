@@ -162,6 +162,13 @@ class Cadence:
         """Number of the picture that holds a field."""
         return int(np.searchsorted(self.firsts, field_number, "right")) - 1
 
+    def fields_by_kind(self) -> dict[Kind, int]:
+        """How many fields of the tape are of each kind."""
+        found: dict[Kind, int] = dict.fromkeys(get_args(Kind), 0)
+        for shot in self.shots:
+            found[shot.kind] += shot.stop - shot.first
+        return found
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON, whole or not at all."""
         write_json(path, {"ds9vs_cadence": VERSION, **asdict(self)}, Cadence.save)

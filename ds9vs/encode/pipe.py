@@ -79,6 +79,13 @@ def encode(
 
     Raises:
         CustomRuntimeError: A program is missing, or the script, vspipe or x265 fails. No half file is left.
+
+    Example:
+        >>> _ = (tmp_path / "empty.vpy").write_text("x = 1")
+        >>> encode(tmp_path / "empty.vpy", tmp_path / "out.hevc")
+        Traceback (most recent call last):
+        ...
+        RuntimeError: (encode) ...
     """
     facts = script_facts(script, preset=preset, settings=settings)
     piped = facts["fps"][0] != 0
@@ -142,7 +149,8 @@ def mux(
         CustomRuntimeError: mkvmerge is missing or fails.
     """
     with atomic(out, mux) as temporary:
-        words: list[str | os.PathLike[str]] = ["mkvmerge", "-q", "-o", temporary]
+        # A tick of 0.1 ms: the usual 1 ms would round a picture of 41.7 ms by up to 0.5 ms each time.
+        words: list[str | os.PathLike[str]] = ["mkvmerge", "-q", "--timestamp-scale", "100000", "-o", temporary]
         if chapters:
             words += ["--chapters", chapters]
         tag_file = temporary.with_suffix(".tags.xml")

@@ -92,14 +92,15 @@ def _packets(path: str | os.PathLike[str], index: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = _probe(path, "-select_streams", str(index), "-show_entries", entries).get(
         "packets", []
     )
-    return [packet for packet in found if "pts_time" in packet]
+    return found
 
 
 def _span(packets: list[dict[str, Any]], duration: Fraction) -> tuple[Fraction, Fraction]:
-    if not packets:
+    timed = [packet for packet in packets if "pts_time" in packet]  # an elementary stream has none
+    if not timed:
         return Fraction(0), Fraction(0)
-    last = max(packets, key=lambda packet: Fraction(packet["pts_time"]))
-    start = min(Fraction(packet["pts_time"]) for packet in packets)
+    last = max(timed, key=lambda packet: Fraction(packet["pts_time"]))
+    start = min(Fraction(packet["pts_time"]) for packet in timed)
     return start, Fraction(last["pts_time"]) + Fraction(last.get("duration_time") or duration)
 
 
