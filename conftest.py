@@ -92,7 +92,9 @@ def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ShotSpec(fields=59, layers=(film, ship)),
     )
     truth = make_tape(TapeSpec(shots=shots, seed=4), [sample_footage()], folder, show=False)
-    disc = make_disc(folder / "tape.mkv", folder / "disc", cadence=truth.cadence(), iso=False).video_ts
+    disc = make_disc(
+        folder / "tape.mkv", folder / "disc", telecine="mixed", cadence=truth.cadence(), iso=False
+    ).video_ts
     tape = source(disc)
     cadence = analyse(tape, save=beside(disc, "cadence"), progress=False)
     pictures = crop(ivtc(tape, cadence), left=8, right=8)

@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from vapoursynth import core
 
+from .errors import CustomValueError
 from .plugins import require
 
 __all__ = ["Faults", "clean", "measure_faults"]
@@ -47,7 +47,7 @@ class Faults:
     dotcrawl: float = 0.0
     """1 where luma flickers with the colour subcarrier, else 0."""
     chroma_shift: tuple[float, float] = (0.0, 0.0)
-    """How far to move chroma (right, down), in luma samples; (0, 0) where it lies within a third of a sample."""
+    """How far to move chroma (right, down), in luma samples; (0, 0) under three quarters of a sample, or unsure."""
     chroma_upsampling: bool = False
     """Whether chroma lacks the finest vertical detail that it has horizontally."""
     denoise: float = 0.0
@@ -341,8 +341,8 @@ def _composite(clip: vs.VideoNode, rainbow: float, dotcrawl: float, woven: bool,
     full = clip.resize.Spline36(format=vs.YUV444P16)
     luma = _codes(full.std.ShufflePlanes(0, vs.GRAY))
     if dotcrawl:
-        change = _codes_of_change(_separate(full, standard, woven), full, 0)
-        weight = _subcarrier([change], luma, woven, 16)
+        change = _luma_change(full, standard, woven)
+        weight = _subcarrier([change], luma, standard, woven, 16)
         first = core.std.Expr(
             [full.std.ShufflePlanes(0, vs.GRAY), change, weight], f"x y z * {256 * min(dotcrawl, 1)} * +"
         )
@@ -354,14 +354,17 @@ def _composite(clip: vs.VideoNode, rainbow: float, dotcrawl: float, woven: bool,
         small = change444.resize.Spline36(format=kind.id)
         changes = [small.std.ShufflePlanes(plane, vs.GRAY).std.Expr("x 32768 - 256 /", vs.GRAYS) for plane in (1, 2)]
         guide = luma.resize.Bilinear(changes[0].width, changes[0].height)
-        weight = _subcarrier(changes, guide, woven, 16 >> kind.subsampling_w)
+        weight = _subcarrier(changes, guide, standard, woven, 16 >> kind.subsampling_w)
         for k, change in enumerate(changes, 1):
             planes[k] = core.std.Expr([planes[k], change, weight], f"x y z * {256 * min(rainbow, 1)} * +")
     return _join(planes)
 
 
-def _codes_of_change(new: vs.VideoNode, old: vs.VideoNode, plane: int) -> vs.VideoNode:
-    pair = [c.std.ShufflePlanes(plane, vs.GRAY) for c in (new, old)]
+def _luma_change(full: vs.VideoNode, standard: str, woven: bool) -> vs.VideoNode:
+    """What separating luma again changes in it. Luma alone: what crawls in it has its place in chroma already."""
+    grey = full.std.BlankClip(color=[0, 32768, 32768], keep=True)
+    grey = core.std.ShufflePlanes([full, grey, grey], [0, 1, 2], vs.YUV).std.CopyFrameProps(full)
+    pair = [c.std.ShufflePlanes(0, vs.GRAY) for c in (_separate(grey, standard, woven), full)]
     return core.std.Expr(pair, "x y - 256 /", vs.GRAYS)
 
 
@@ -384,33 +387,41 @@ def _separate(full: vs.VideoNode, standard: str, woven: bool) -> vs.VideoNode:
     return done.std.Crop(right=right, top=top, bottom=bottom).std.CopyFrameProps(full)
 
 
-def _subcarrier(changes: Sequence[vs.VideoNode], luma: vs.VideoNode, woven: bool, cell: int) -> vs.VideoNode:
+def _subcarrier(
+    changes: Sequence[vs.VideoNode], luma: vs.VideoNode, standard: str, woven: bool, cell: int
+) -> vs.VideoNode:
     """How surely the changes take out a subcarrier: 0 to 1 for each sample.
 
     What cross-colour and dot crawl add to a resting picture turns over from one frame to the next (NTSC: 227.5 cycles
-    a line, 525 lines), what a separator wrongly takes from the picture stays. So the product of two successive changes
+    a line, 525 lines) or the next but one (PAL: 283.7516, 625), what a separator wrongly takes from the picture stays. So the product of two successive changes
     tells them apart where the picture rests; cells of moving picture do not vote. On tape fields vote by
     themselves: a repeated field of the pulldown rests though everything moves.
     """
     expr = require("akarin.Expr", clean)
     step = 2 if woven else 1
+    lag = step if standard == "ntsc" else 2 * step
     if woven:
         luma = luma.std.SeparateFields(tff=True)
         changes = [change.std.SeparateFields(tff=True) for change in changes]
     width, height = math.ceil(luma.width / cell), math.ceil(luma.height * step / cell)
     smooth = luma.std.BoxBlur(hradius=max(1, cell // 8), hpasses=2, vradius=0)
     detail = expr(smooth, "x[1,0] x[-1,0] - 0.5 * dup * x[0,1] x[0,-1] - 0.5 * dup * +")
-    motion = core.std.Expr([smooth, _offset(smooth, -step)], "x y - dup *")
+    motion = core.std.Expr([smooth, _offset(smooth, -lag)], "x y - dup *")
     detail, motion = (c.resize.Bilinear(width, height) for c in (detail, motion))
     product, energy = [], []
     for change in changes:
-        pair = [change, _offset(change, -step)]
+        pair = [change, _offset(change, -lag)]
         product.append(core.std.Expr(pair, "x y * -1 *").resize.Bilinear(width, height))
         energy.append(core.std.Expr(pair, "x x * y y * + 0.5 *").resize.Bilinear(width, height))
+    # Two pictures of different shots have nothing to say of each other.
+    cut = "x._SceneChangePrev 1 = a._SceneChangePrev 1 = a._SceneChangeNext 1 = b._SceneChangeNext 1 = or or or"
+    middle, first = (_offset(motion, -by) for by in (step if lag > step else 0, lag))
+    if lag == step:
+        cut = "x._SceneChangePrev 1 = b._SceneChangeNext 1 = or"
     votes = []
     for maps in (product, energy):
         total = maps[0] if len(maps) == 1 else core.std.Expr(maps, "x y +")
-        votes.append(core.std.Expr([total, motion, detail], "y 0.02 z * 1 + < x 0 ?"))
+        votes.append(expr([total, motion, detail, middle, first], f"{cut} 0 y 0.02 z * 1 + < x 0 ? ?"))
     # Five frames: one whole turn of the 3:2 pulldown.
     votes = [v.std.AverageFrames([1] * (4 * step + 1), scenechange=True) for v in votes]
     if woven:
@@ -546,7 +557,7 @@ def measure_faults(clip: vs.VideoNode, *, frames: int = 6) -> Faults:
     """Look at a handful of pictures and propose the arguments of `clean()`; a plain value to keep in the script.
 
     Reads `frames` pictures spread over the clip and, for composite faults, up to six neighbours of each of two
-    of them: some seconds. Pictures should be those that `clean()` will get. Edges are `crop`'s business.
+    of them: some seconds. Give a whole episode rather than one shot, as `clean()` will get it. Edges are `crop`'s.
 
     Raises:
         CustomValueError: A format that `clean()` does not take.
@@ -570,11 +581,11 @@ def measure_faults(clip: vs.VideoNode, *, frames: int = 6) -> Faults:
     if standard:
         full = work.resize.Spline36(format=vs.YUV444P16)
         change = core.std.MakeDiff(_separate(full, standard, woven), full)
-        parts = [change.std.ShufflePlanes(k, vs.GRAY).std.Expr("x 32768 - 256 /", vs.GRAYS) for k in range(3)]
+        parts = [change.std.ShufflePlanes(k, vs.GRAY).std.Expr("x 32768 - 256 /", vs.GRAYS) for k in (1, 2)]
         guide = _codes(full.std.ShufflePlanes(0, vs.GRAY))
         some = at[len(at) // 4 :: max(1, len(at) // 2)][:2]
-        for k, planes in enumerate((parts[1:], parts[:1])):
-            weight = _subcarrier(planes, guide, woven, 16)
+        for k, planes in enumerate((parts, [_luma_change(full, standard, woven)])):
+            weight = _subcarrier(planes, guide, standard, woven, 16)
             found = float(min(float(np.mean(_plane(weight, n))) for n in some) > 0.2)
             rainbow, dotcrawl = (found, dotcrawl) if k == 0 else (rainbow, found)
     missing, shift = False, (0.0, 0.0)
@@ -588,8 +599,11 @@ def measure_faults(clip: vs.VideoNode, *, frames: int = 6) -> Faults:
         missing = _mean(ratios) < 0.4
         votes = np.array([s for s in shifts if s is not None])
         if len(votes):
-            x, dy = (float(np.median(votes[:, k])) for k in range(2))
-            shift = (round(-x, 2) if abs(x) >= 0.35 else 0.0, round(-dy, 2) if abs(dy) >= 0.35 else 0.0)
+            middle = np.median(votes, axis=0)
+            spread = np.median(np.abs(votes - middle), axis=0)
+            # A soft picture alone may seem shifted by half a sample; a disc's error is larger and the same everywhere.
+            sure = (np.abs(middle) >= 0.75) & (np.abs(middle) > 2 * spread)
+            shift = (round(-float(middle[0]), 2) * int(sure[0]), round(-float(middle[1]), 2) * int(sure[1]))
     blocks = float(error > 0.4 and not woven)
     return Faults(
         deblock=blocks,

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from jetpytools import CustomError, FileWasNotFoundError
 from rich.console import Console
 from rich.table import Table
+
+from .errors import CustomError, FileWasNotFoundError
 
 __all__ = ["main"]
 
@@ -35,7 +36,7 @@ out = Console()
 Disc = Annotated[Path, typer.Argument(help="A .vob, VIDEO_TS folder, .iso, .m2v, .mkv, .ts or .mp4.")]
 Map = Annotated[Path | None, typer.Option("--output", "-o", help="The file; beside the disc if left out.")]
 Footage = Annotated[Path | None, typer.Option(help="Progressive 24 fps video; the shipped sample if left out.")]
-Title = Annotated[int | None, typer.Option(help="Title of the disc; needed where there are several.", show_default=False)]
+Title = Annotated[int | None, typer.Option(help="Title of the disc; needed where there are several.")]
 
 
 def main() -> None:
@@ -179,8 +180,7 @@ def engine_build(
     force: Annotated[bool, typer.Option(help="Build again.")] = False,
 ) -> None:
     """Build an engine for pictures of one size, and keep it."""
-    from jetpytools import CustomValueError
-
+    from .errors import CustomValueError
     from .upscale import engine_build as build
 
     width, _, height = size.partition("x")
@@ -208,8 +208,7 @@ def script(
     preset: Annotated[str, typer.Option(help="A name of presets/shows/.")] = "ds9-2160p",
 ) -> None:
     """Write a first script for a disc, to be read and changed."""
-    from jetpytools import CustomValueError
-
+    from .errors import CustomValueError
     from .files import write_text
 
     if output.exists():

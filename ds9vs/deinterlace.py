@@ -13,9 +13,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from vapoursynth import core
 
+from .errors import CustomValueError
 from .plugins import require
 from .presets import load_toml, preset_path, to_options
 from .props import as_progressive, field_order

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomValueError
 
 from .cadence import Cadence, analyse
 from .deinterlace import deinterlace
 from .encode import encode, mux
+from .errors import CustomValueError
 from .files import atomic, run, write_text
 from .finish import finish
 from .finish.geometry import crop
@@ -77,10 +77,10 @@ def demo(folder: str | os.PathLike[str] = "demo", *, footage: str | None = None,
     """
     begun = time.monotonic()
     root = _folder(Path(folder))
-    say("[1/6] a hybrid DVD: film with 3:2 pulldown, video at 60i, and an effect over film, 5.5 Mb/s")
+    say("[1/6] a hybrid DVD: film in 3:2 pulldown, hard and by flags, 60i, and an effect over film")
     film = footage or str(sample_footage())
     truth = make_tape(_spec(film), [film], root)
-    disc = make_disc(root / "tape.mkv", root / "disc", cadence=truth.cadence(), iso=False).video_ts
+    disc = make_disc(root / "tape.mkv", root / "disc", telecine="mixed", cadence=truth.cadence(), iso=False).video_ts
 
     say("[2/6] what every field is")
     tape = source(disc)

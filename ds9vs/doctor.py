@@ -49,7 +49,6 @@ PROGRAMS = {
     "mkvmerge": ("muxing", "apt-get install mkvtoolnix"),
     "dvdauthor": ("simulated discs", "apt-get install dvdauthor"),
     "genisoimage": ("simulated discs", "apt-get install genisoimage"),
-    "mpeg2enc": ("simulated discs with repeat-field flags", "apt-get install mjpegtools"),
     "mediainfo": ("tests", "apt-get install mediainfo"),
 }
 # These need hardware or packages that most machines lack: their absence is no fault.

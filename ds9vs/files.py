@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jetpytools import CustomRuntimeError, FileWasNotFoundError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from .errors import CustomRuntimeError, FileWasNotFoundError
 
 __all__ = ["atomic", "existing", "progress", "run", "tool", "write_json", "write_text"]
 
@@ -95,7 +96,12 @@ def tool(name: str, func: Func) -> str:
     """
     found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
     if found is None:
-        package = {"mkvmerge": "mkvtoolnix", "mkvextract": "mkvtoolnix", "ffprobe": "ffmpeg"}.get(name, name)
+        package = {
+            "mkvmerge": "mkvtoolnix",
+            "mkvextract": "mkvtoolnix",
+            "ffprobe": "ffmpeg",
+            "spumux": "dvdauthor",
+        }.get(name, name)
         raise CustomRuntimeError(
             f"The program {name!r} is not on PATH; install {package!r} (Debian: apt-get install {package}).", func
         )

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from numpy.typing import NDArray
 from vapoursynth import core
 
+from .errors import CustomValueError
 from .files import existing, write_json
 from .plugins import require
 

@@ -15,12 +15,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from numpy.typing import NDArray
 from vapoursynth import core
 
 from .cadence.model import Cadence
 from .deinterlace import deinterlace
+from .errors import CustomValueError
 from .plugins import require
 from .props import as_progressive
 from .timing import NTSC, PAL, pick, share, slots
@@ -81,10 +81,10 @@ def ivtc(
 
     Timings:
 
-    - `"film"`: 24000/1001 pictures a second (25 of PAL), as long as the tape within half a picture either way or the
-      nearest whole picture. Film pictures are shown once each where that keeps every picture within two fields of its
-      true instant (0.65 on average); orphans go first. Of 30p, 60i and layered shots the nearest in time are shown,
-      in a layered shot one for each picture of the background where possible; nothing is blended. See `timing.slots`.
+    - `"film"`: 24000/1001 pictures a second (25 of PAL), as long as the tape within one picture. Film pictures are
+      shown once each where that keeps every picture within two fields of its true instant (0.65 on average); orphans
+      go first. Of 30p, 60i and layered shots the nearest in time are shown, in a layered shot one for each picture of
+      the background where possible; nothing is blended. See `timing.slots`.
     - `"native"`: every picture once, at a variable rate (`fps` is 0), `_DurationNum` and `_DurationDen` exact: film
       pictures share the fields of their shot evenly (5/2 each in whole cycles of 3:2), other pictures last as long as
       their fields. The sum is exact at every cut.

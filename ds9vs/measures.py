@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import vapoursynth as vs
-from jetpytools import CustomRuntimeError, CustomValueError
 from vapoursynth import core
 
+from .errors import CustomRuntimeError, CustomValueError
 from .plugins import require
 
 __all__ = ["comb", "flicker", "lr_consistency", "pool_psnr", "psnr", "ssimulacra2", "warping_error", "xpsnr"]

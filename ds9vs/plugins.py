@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import vapoursynth as vs
-from jetpytools import CustomRuntimeError
+
+from .errors import CustomRuntimeError
 
 __all__ = ["PLUGINS", "Plugin", "has", "require"]
 

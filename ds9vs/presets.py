@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jetpytools import CustomValueError
+from .errors import CustomValueError
 
 __all__ = ["data_dir", "load_toml", "preset_names", "preset_path", "to_options"]
 

@@ -10,8 +10,9 @@ from fractions import Fraction
 from typing import Any
 
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from vstools import FieldBased
+
+from .errors import CustomValueError
 
 __all__ = ["PROPS", "as_progressive", "field_order", "set_duration", "set_sar"]
 

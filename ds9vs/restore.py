@@ -11,22 +11,22 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import vapoursynth as vs
-from jetpytools import CustomValueError
 
 from .cadence import Cadence, load_cadence
 from .clean import clean
+from .errors import CustomValueError
 from .files import write_json
 from .finish import finish
 from .finish.deband import deband
 from .finish.geometry import crop
 from .grain import GrainModel, add_grain, load_grain
 from .ivtc import ivtc
-from .plugins import require
 from .presets import load_toml, preset_path
 from .source import source
 from .steady import steady
@@ -130,21 +130,26 @@ def restore(
     }
     if sidecar is not None:
         write_json(sidecar, record, restore)
-    ending = tables.get("finish", {}) | ({"deband": False} if model else {})  # debanded before the grain
+    ending = _known(cleaned, big) | {"deband": model is None} | tables.get("finish", {})
     return finish(big, **ending).std.SetFrameProps(DS9VS_Provenance=json.dumps(record))
 
 
 def provenance(clip: vs.VideoNode) -> dict[str, Any]:
     """What `restore` says of a clip that it made; empty for any other clip.
 
+    Raises:
+        CustomValueError: The property is there, but something else wrote it.
+
     Example:
         >>> provenance(core.std.BlankClip(length=1))
         {}
     """
-    require("std.SetFrameProps", provenance)
     with clip.get_frame(0) as frame:
         text = frame.props.get("DS9VS_Provenance", "{}")
-    record: dict[str, Any] = json.loads(text.decode() if isinstance(text, bytes) else str(text))
+    try:
+        record: dict[str, Any] = json.loads(text.decode() if isinstance(text, bytes) else str(text))
+    except json.JSONDecodeError as error:
+        raise CustomValueError(f"The clip's DS9VS_Provenance is no JSON of ours ({error}).", provenance) from error
     return record
 
 
@@ -187,6 +192,14 @@ def _cadence_facts(cadence: Cadence) -> dict[str, Any]:
         "fields": cadence.fields_by_kind(),
         "digest": _digest(repr(cadence)),
     }
+
+
+def _known(small: vs.VideoNode, big: vs.VideoNode) -> dict[str, Any]:
+    """What `finish` would ask the first enlarged picture for, so that evaluating a script does not run the network."""
+    with small.get_frame(0) as frame:
+        sar = Fraction(int(frame.props["_SARNum"]), int(frame.props["_SARDen"]))
+        colour = {1: "709", 5: "625", 6: "525"}[int(frame.props["_Matrix"])]
+    return {"colour": colour, "sar": sar * Fraction(small.width * big.height, big.width * small.height)}
 
 
 def _backend(network: Mapping[str, Any], clip: vs.VideoNode) -> str:

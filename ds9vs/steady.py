@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from vapoursynth import core
 
+from .errors import CustomValueError
 from .plugins import require
 
 __all__ = ["steady"]

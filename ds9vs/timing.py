@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomRuntimeError, CustomValueError
 from numpy.typing import NDArray
 
+from .errors import CustomRuntimeError, CustomValueError
 from .files import write_text
 
 __all__ = [

@@ -10,9 +10,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomRuntimeError, CustomValueError
 from vapoursynth import core
 
+from .errors import CustomRuntimeError, CustomValueError
 from .plugins import require
 from .timing import pick
 

@@ -65,7 +65,7 @@ CLIPS: dict[str, tuple[Callable[[], vs.VideoNode], str]] = {
     "add_grain": (lambda: ds9vs.add_grain(film(), GRAIN), "YUV420P8"),
     "reinject_grain": (lambda: ds9vs.reinject_grain(film(), film(), GRAIN), "YUV420P8"),
     "deband": (lambda: ds9vs.deband(film().resize.Point(format=vs.YUV420P16)), "YUV420P16"),
-    "finish": (lambda: ds9vs.finish(film(), height=120, aspect="keep"), "YUV420P10"),
+    "finish": (lambda: ds9vs.finish(film(), height=120), "YUV420P10"),
     "per_shot": (lambda: ds9vs.per_shot(film(), cadence(tape()), {"film": lambda c: c.std.BoxBlur()}), "YUV420P8"),
     "show": (lambda: ds9vs.show(film()), "YUV420P8"),
     "compare": (lambda: ds9vs.compare(film(), film().std.BoxBlur()), "RGB24"),

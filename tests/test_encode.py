@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -188,8 +189,10 @@ def test_missing_things_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(FileWasNotFoundError, match=r"nowhere\.vpy"):
         encode(tmp_path / "nowhere.vpy", tmp_path / "x.hevc")
     facts = script_facts(script)
-    monkeypatch.setattr("ds9vs.encode.pipe.script_facts", lambda *a, **k: facts)
-    monkeypatch.setattr("ds9vs.files.shutil.which", lambda name, path=None: None if name == "x265" else f"/bin/{name}")
+    monkeypatch.setattr(sys.modules["ds9vs.encode.pipe"], "script_facts", lambda *a, **k: facts)
+    monkeypatch.setattr(
+        sys.modules["ds9vs.files"].shutil, "which", lambda name, path=None: None if name == "x265" else f"/bin/{name}"
+    )
     with pytest.raises(CustomRuntimeError, match="'x265' is not on PATH"):
         encode(script, tmp_path / "x.hevc")
     with pytest.raises(CustomRuntimeError, match="cannot be written"):

@@ -77,6 +77,24 @@ def test_a_burst_ends_no_worse_than_a_plain_enlargement() -> None:
     assert float(held.get_frame(0).props["DS9VS_Limited"]) > 0.3
 
 
+def test_no_pixel_leaves_the_plain_enlargement_beyond_the_local_contrast() -> None:
+    truth = textured()
+    small = halved(truth)
+    excursion = np.abs(plane(guard(exploded(truth), small)) - plane(small.resize.Lanczos(truth.width, truth.height)))
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(plane(small), 2, mode="edge"), (5, 5))
+    contrast = np.kron(windows.max((2, 3)) - windows.min((2, 3)), np.ones((2, 2)))
+    assert excursion.max() > 1000, "nothing was let pass"
+    assert (excursion - 0.2 * contrast).max() < 2048  # 8 codes of 8 bit: the second lock, where all bursts
+
+
+def test_a_colour_cast_is_undone_and_detail_kept() -> None:
+    truth = textured()
+    small = halved(truth)
+    cast = truth.std.Expr(["x 4000 +", "x 2500 +", "x 2500 -"])
+    apart = np.abs(plane(guard(cast, small)) - plane(guard(truth, small)))[12:-12, 12:-12]
+    assert apart.max() < 64  # 1 code of 10 bit
+
+
 def test_the_truth_passes_better_than_a_plain_enlargement() -> None:
     truth = textured()
     small = halved(truth)

@@ -306,6 +306,22 @@ def test_layered_shots_keep_the_background_and_rebuild_what_moves(phase: int) ->
         assert combing(shown[0][34:54]) < combing(combed[34:54]) / 3, f"picture {n} still combs"
 
 
+@pytest.mark.parametrize("phase", range(5))
+def test_each_field_of_a_layered_shot_is_woven_with_one_of_its_film_picture(phase: int) -> None:
+    """With the one that was coded with it where that belongs to it. Noise does not comb."""
+    fmt = core.get_video_format(vs.YUV420P8)
+    tape, fields = noise_tape(10, True, fmt)
+    base = make(("film", pulldown(20, phase)))
+    clip = ivtc(tape, make(("layered", "1" * 20), base={0: base.shots[0].lengths}), timing="native")
+    for n in range(20):
+        first, stop, *_ = base.picture(base.picture_at(n))
+        if stop - first == 1:
+            continue
+        partner = n ^ 1 if first <= (n ^ 1) < stop else (n + 1 if n + 1 < stop else n - 1)
+        top, bottom = sorted((n, partner), key=lambda field: field % 2)
+        assert same(planes_of(clip, n), woven(fields[top], fields[bottom])), f"field {n}"
+
+
 def test_only_blocks_that_comb_are_touched_in_a_combed_picture() -> None:
     """A picture whose left half was faded after pulldown; a picture that is called combed but is not."""
     film = smooth_film(0)
@@ -326,7 +342,7 @@ def test_noise_alone_is_no_combing() -> None:
     frames = []
     for n in range(6):
         picture = smooth_film(n)
-        picture[0] = np.clip(picture[0] + rng.normal(0, 6, picture[0].shape), 0, 255).astype(np.uint16)
+        picture[0] = np.clip(picture[0] + rng.normal(0, 12, picture[0].shape), 0, 255).astype(np.uint16)
         frames.append(picture)
     tape = as_clip(frames, core.get_video_format(vs.YUV420P8)).std.SetFieldBased(2)
     clip = ivtc(tape, make(("30p", "2" * 6), combed={0: tuple(range(6))}), timing="native")
@@ -410,12 +426,16 @@ def test_video_rate_shows_what_was_on_air_at_each_field() -> None:
     assert props(clip, "DS9VS_Picture") == [cadence.picture_at(n) for n in range(clip.num_frames)]
 
 
-def test_layered_background_does_not_judder_at_the_film_rate() -> None:
-    cadence = make(("film", "2323"), ("layered", "1" * 50), base={1: "2323" * 5})
+@pytest.mark.parametrize("phase", range(5))
+@pytest.mark.parametrize("before", range(5))
+def test_layered_background_does_not_judder_at_the_film_rate(before: int, phase: int) -> None:
+    lengths = pulldown(40 + before, before), pulldown(60 - before, phase)
+    cadence = make(("film", lengths[0]), ("layered", "1" * (60 - before)), base={1: lengths[1]})
     clip = ivtc(plain_tape(cadence), cadence)
-    base = make(("film", "2323" * 6))
+    base = make(("film", lengths[0]), ("film", lengths[1]))
     background = [base.picture_at(int(field)) for field in props(clip, "DS9VS_Field")]
-    assert background == list(range(24))
+    whole = [n for n in range(len(base)) if base.picture(n).stop - base.picture(n).first > 1]
+    assert [n for n in background if n in whole] == whole
 
 
 # Props
@@ -459,15 +479,15 @@ def test_pure(timing: Timing, assert_pure: Callable[[Callable[[], vs.VideoNode]]
 def test_a_map_of_an_episode_is_read_in_seconds_and_seeks_are_instant() -> None:
     cadence = random_map(1, 81_000, 176)
     tape = plain_tape(cadence, 720, 480)
-    before = time.perf_counter()
+    before = time.process_time()
     clip = ivtc(tape, cadence)
-    assert time.perf_counter() - before < 3
+    assert time.process_time() - before < 3
     rng = random.Random(0)
     clip.get_frame(0).close()
     for _ in range(10):
-        before = time.perf_counter()
+        before = time.process_time()
         clip.get_frame(rng.randrange(clip.num_frames)).close()
-        assert time.perf_counter() - before < 0.2
+        assert time.process_time() - before < 0.2
 
 
 MEMORY = """

@@ -21,9 +21,11 @@ from vapoursynth import core
 
 from ds9vs.cadence.model import Cadence, Shot, Tape
 from ds9vs.simulate.disc import DiscFiles, Line, find_clicks, make_disc
+from ds9vs.simulate.mux import write_vob
 from ds9vs.simulate.plan import plan_pictures
-from ds9vs.simulate.stream import scramble
+from ds9vs.simulate.stream import TapeFile, Unit, scramble
 from ds9vs.simulate.text import caption_pairs
+from ds9vs.timing import NTSC
 
 FILM = "23" * 24
 # Edited film: a cut that leaves orphans, 30p, 60i, a still of nine fields, film of another phase.
@@ -134,8 +136,7 @@ def test_soft_disc_of_an_edited_tape_shows_every_field(tmp_path: Path, tff: bool
 
 
 def test_a_stretch_of_one_picture_ends_the_disc(tmp_path: Path) -> None:
-    lengths = "23" * 7 + "2" + "1"
-    lengths += "1" * (sum(map(int, lengths)) % 2)
+    lengths = "23" * 8 + "11"
     tape = record(tmp_path / "tape.mkv", lengths)
     disc = make_disc(tape, tmp_path / "disc", telecine="soft", cadence=lengths, audio=False, iso=False)
     assert [c[2] for c in truth_of(disc)["coded"]][-2:] == [1, 0]
@@ -240,6 +241,14 @@ def test_program_stream_keeps_to_the_decoders_buffer(which: str, request: pytest
         assert sum(n for t, n in video if t <= dts) >= needed
     for now, _ in video:
         assert sum(n for t, n in video if t <= now) - sum(n for t, n in decoded if t <= now) <= 232 * 1024
+
+
+def test_pictures_too_large_for_a_dvd_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "video.m2v").write_bytes(bytes(30 * 60_000))
+    tape = TapeFile(path=tmp_path, width=720, height=480, fps=NTSC, frames=30, tff=True)
+    units = [Unit(n * 60_000, n, n % 15 == 0) for n in range(30)]
+    with pytest.raises(CustomValueError, match="more bits than a DVD can carry"):
+        write_vob(tmp_path / "title.vob", tmp_path / "video.m2v", units, plan_pictures(30), tape)
 
 
 @pytest.mark.parametrize("delay", [Fraction(0), Fraction(1, 10), Fraction(-1, 4)])
@@ -482,8 +491,8 @@ def test_nothing_half_written_when_it_fails(film: Path, tmp_path: Path, monkeypa
     noise = tmp_path / "noise.mkv"
     source = "color=s=720x480:r=30000/1001:d=1,geq=random(1)*255:random(2)*255:128,format=yuv420p,setfield=tff"
     shell("ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, "-c:v", "ffv1", "-field_order", "tt", noise)
-    with pytest.raises(CustomValueError, match="more bits than a DVD can carry"):
-        make_disc(noise, tmp_path / "disc")
+    with pytest.raises(CustomValueError, match="make the rate higher"):
+        make_disc(noise, tmp_path / "disc", rate=2_000_000)
 
     truncated = tmp_path / "truncated.mkv"
     truncated.write_bytes(film.read_bytes()[: film.stat().st_size // 2])

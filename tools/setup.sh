@@ -28,7 +28,7 @@ find_python() {
 programs() {
     missing=
     for pair in ffmpeg:ffmpeg ffprobe:ffmpeg x265:x265 mkvmerge:mkvtoolnix mediainfo:mediainfo dvdauthor:dvdauthor \
-        genisoimage:genisoimage mpeg2enc:mjpegtools; do
+        genisoimage:genisoimage; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
     done
     [ -n "$missing" ] || return 0

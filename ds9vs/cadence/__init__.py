@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 import vapoursynth as vs
-from jetpytools import CustomValueError, FileWasNotFoundError
 
+from ..errors import CustomValueError, FileWasNotFoundError
 from ..files import existing
 from .measure import check_tape, content_hash, measure_fields, user_cache
 from .model import Cadence, Picture, Shot, Tape

@@ -30,10 +30,10 @@ from typing import Any
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomRuntimeError, CustomValueError
 from numpy.typing import NDArray
 from vapoursynth import core
 
+from ..errors import CustomRuntimeError, CustomValueError
 from ..files import atomic, progress
 from ..plugins import require
 from ..props import field_order

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from jetpytools import CustomValueError
 from numpy.typing import NDArray
 
+from ..errors import CustomValueError
 from ..files import existing, write_json
 
 __all__ = ["VERSION", "Cadence", "Kind", "Picture", "Shot", "Tape"]

@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from numpy.typing import NDArray
 
+from ..errors import CustomValueError
 from .measure import CHUNK, Evidence, Grids, sample
 from .model import Cadence, Kind, Shot, Tape
 
@@ -394,13 +394,20 @@ def _layers(
         return None
     woven = [h for h, (number, _, _) in enumerate(hypotheses) if patterns[number].kind != "60i"]
     base = max(woven, key=lambda h: int(votes[h]))
-    # the pull of frame coding makes some blocks of anything look like whole frames
-    other = sum(int(votes[h]) for h, (n, _, _) in enumerate(hypotheses) if h != base and patterns[n].lengths != (2,))
     total = int(votes.sum())
+    # single fields among film are sure evidence; whole frames are not: frame coding makes anything look like them
+    fields = sum(int(votes[h]) for h, (number, _, _) in enumerate(hypotheses) if patterns[number].kind == "60i")
+    phases = sum(int(votes[h]) for h, (n, _, _) in enumerate(hypotheses) if h != base and len(patterns[n].lengths) > 1)
     whole_frames = patterns[hypotheses[base][0]].lengths == (2,)
-    least = max(windows, 0.025 * total)
-    if other < least or votes[base] < (3 if whole_frames else 1) * least:
+    if whole_frames:
+        enough = votes[base] >= 0.35 * total and fields >= max(windows, 0.1 * total)
+    else:
+        enough = votes[base] >= max(windows, 0.025 * total) and (
+            fields >= max(windows, 0.004 * total) or phases >= max(windows, 0.025 * total)
+        )
+    if not enough:
         return None
+    other = fields + phases
     return base, float(1 - 0.5 * np.exp(-min(other, int(votes[base])) / 40))
 
 

@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jetpytools import CustomRuntimeError
-
+from ..errors import CustomRuntimeError
 from ..files import atomic, existing, progress, run, tool, write_json
 
 __all__ = ["encode", "mux", "script_facts"]

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from jetpytools import CustomRuntimeError
-
+from ..errors import CustomRuntimeError
 from ..files import existing, run
 
 __all__ = ["VideoFile", "read_video"]

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import vapoursynth as vs
-from jetpytools import CustomValueError
 
+from ..errors import CustomValueError
 from ..presets import load_toml, preset_path
 
 __all__ = ["x265_args"]

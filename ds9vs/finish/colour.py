@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomValueError
+
+from ..errors import CustomValueError
 
 __all__ = ["SYSTEMS", "System", "convert_codes", "display_light", "display_signal", "primaries_matrix", "source_system"]
 

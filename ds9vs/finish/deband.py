@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from vapoursynth import core
 
+from ..errors import CustomValueError
 from ..plugins import require
 from ..presets import load_toml, preset_path, to_options
 
@@ -28,8 +28,8 @@ class DebandOptions:
     chroma: float = 1.5
     """The same for chroma."""
     texture: float = 0.5
-    """Mean deviation from the 5x5 surroundings, in 8-bit codes, from which a place counts as texture or grain and
-    begins to be kept; at twice that it is kept wholly."""
+    """Mean deviation from the surroundings (5x5 at 480 lines), in 8-bit codes, from which a place counts as
+    texture or grain and begins to be kept; at twice that it is kept wholly."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "radii", tuple(self.radii))
@@ -43,7 +43,7 @@ class DebandOptions:
 def deband(
     clip: vs.VideoNode, *, preset: str = "safe", options: DebandOptions | None = None, seed: int = 1
 ) -> vs.VideoNode:
-    """Smooth the steps of flat gradients, keep texture and grain bit for bit. YUV or GRAY of 16 bits in and out.
+    """Smooth the steps of flat gradients, keep texture and grain. YUV or GRAY of 16 bits in and out.
 
     Each pass replaces a sample by the mean of four at a random distance when that mean lies within the threshold
     (vszip.Deband, f3kdb's method). A mask from the luma's local deviation leaves out whatever is not flat, so a
@@ -86,8 +86,10 @@ def deband(
         done = smooth(done, range=reach, thr=thresholds, sample_mode=2, blur_first=1, seed=seed)
 
     luma = clip.std.ShufflePlanes(0, vs.GRAY) if kind.num_planes > 1 else clip
-    detail = core.std.Expr([luma, blur(luma, hradius=2, vradius=2)], "x y - abs 16 *")
-    detail = blur(detail, hradius=4, vradius=4)
+    # Texture of a disc of 480 lines, however far it was enlarged.
+    grain = max(2, round(clip.height / 240))
+    detail = core.std.Expr([luma, blur(luma, hradius=grain, vradius=grain)], "x y - abs 16 *")
+    detail = blur(detail, hradius=4 * grain, vradius=4 * grain)
     start = options.texture * 256 * 16
     keep = core.std.Expr(detail, f"x {start} - {65535 / start} *")
     masks = [keep]

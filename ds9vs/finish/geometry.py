@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomValueError
+
+from ..errors import CustomValueError
 
 __all__ = ["Edges", "Geometry", "crop", "frame_geometry", "measure_edges", "parse_ratio"]
 

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from vapoursynth import core
 
+from ..errors import CustomValueError
 from ..files import existing
 from ..plugins import require
 from ..presets import load_toml, preset_path, to_options

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import vapoursynth as vs
-from jetpytools import CustomValueError
 
 from ..cadence.model import Cadence, Kind
+from ..errors import CustomValueError
 from ..plugins import require
 from ..view import refusing
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jetpytools import CustomValueError
 
+from ..errors import CustomValueError
 from .faults import Faults, add_faults
 from .spec import Grain, Layer, LayerKind, ShotSpec, Standard, TapeNoise, TapeSpec, Truth, TruthShot, plan_truth
 from .tape import Footage, find_scenes, make_tape, sample_footage

@@ -19,15 +19,15 @@ from typing import Any, Literal
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
-from jetpytools import CustomRuntimeError, CustomValueError
 
 from ..cadence.model import Cadence
+from ..errors import CustomRuntimeError, CustomValueError
 from ..files import existing, run, tool, write_json, write_text
 from .iso import fix_dates
 from .mux import write_vob
 from .plan import CodedPicture, Telecine, plan_pictures
 from .sound import find_clicks, write_clicks
-from .stream import TapeFile, encode_video, read_tape, scramble
+from .stream import LARGEST_RATE, TapeFile, encode_video, read_tape, scramble
 from .text import Line, caption_pairs, caption_user_data, subtitle_png
 
 __all__ = ["CodedPicture", "DiscFiles", "Line", "find_clicks", "make_disc", "plan_pictures", "scramble"]
@@ -188,8 +188,10 @@ def _times(line: Line) -> dict[str, Any]:
 
 
 def _check(rate: int, telecine: str, aspect: str, delay: Fraction, containers: Sequence[str]) -> None:
-    if not 500_000 <= rate <= 9_000_000:
-        raise CustomValueError(f"The rate is {rate} bits a second; a DVD's video has 500000 to 9000000.", make_disc)
+    if not 500_000 <= rate <= LARGEST_RATE:
+        raise CustomValueError(
+            f"The rate is {rate} bits a second; a DVD's video has 500000 to {LARGEST_RATE}.", make_disc
+        )
     for name, value, allowed in (
         ("telecine", telecine, ("hard", "soft", "mixed")),
         ("aspect", aspect, ("4:3", "16:9")),

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from vapoursynth import core
 
+from ..errors import CustomValueError
 from ..plugins import require
 from ..props import field_order
 

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from jetpytools import CustomRuntimeError, FileWasNotFoundError
 from numpy.typing import NDArray
 
+from ..errors import CustomRuntimeError, FileWasNotFoundError
 from ..files import existing, run
 from .spec import Layer
 from .vfx import Image

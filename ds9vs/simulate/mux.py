@@ -15,8 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from jetpytools import CustomValueError
-
+from ..errors import CustomValueError
 from .plan import CodedPicture
 from .stream import PACK, TapeFile, Unit
 
@@ -151,7 +150,7 @@ def _schedule(streams: Sequence[tuple[_Kind, Iterator[_Packet]]], func: Func) ->
         if clock + SLOT > due * 300:
             raise CustomValueError(
                 f"At {due / CLOCK:.2f} s the pictures take more bits than a DVD can carry; make the rate lower, or the "
-                "material easier (full-frame noise cannot be coded within a DVD's limits).",
+                "material easier.",
                 func,
             )
         yield clock, head.data

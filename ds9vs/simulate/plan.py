@@ -13,10 +13,10 @@ from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
-from jetpytools import CustomValueError
 from numpy.typing import NDArray
 
 from ..cadence.model import Cadence
+from ..errors import CustomValueError
 from ..timing import NTSC
 
 __all__ = ["CodedPicture", "Telecine", "plan_pictures"]

@@ -18,10 +18,10 @@ from itertools import groupby, pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
-from jetpytools import CustomValueError
 from numpy.typing import NDArray
 
 from ..cadence.model import Cadence, Kind, Shot, Tape
+from ..errors import CustomValueError
 from ..files import existing, write_json
 from ..timing import NTSC, PAL
 from .vfx import EFFECTS, KEYS

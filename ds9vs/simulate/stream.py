@@ -14,13 +14,14 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jetpytools import CustomRuntimeError, CustomValueError
 from numpy.typing import NDArray
 
+from ..errors import CustomRuntimeError, CustomValueError
 from ..files import atomic, existing, run, tool
 from ..timing import FILM, NTSC, PAL
 from .plan import CodedPicture
@@ -31,6 +32,8 @@ type Func = Callable[..., Any] | str
 
 PEAK_RATE = 9_300_000
 """Bits a second of video at its peak. A DVD allows 9.8 million, but all its streams, packets included, share 10.08."""
+LARGEST_RATE = 9_000_000
+"""Bits a second of video on average."""
 VBV_BITS = 1_835_008
 """The decoder's buffer, 112 units of 16,384 bits (H.262 table 8-14, main profile at main level)."""
 PICTURE = b"\x00\x00\x01\x00"
@@ -123,26 +126,23 @@ def encode_video(
         user_data: Gets the first field of a GOP and the field after its last; gives what follows the GOP header.
         func: Who asks, for messages.
 
+    Raises:
+        CustomValueError: The tape does not fit into the rate.
+
     Returns:
         The pictures in the order of the stream.
     """
-    wanted = frozenset(keys)
-    parts: dict[bool, Path] = {}
-    joined = len({p.progressive for p in plan}) > 1
-    for progressive in sorted({p.progressive for p in plan}):
-        parts[progressive] = out.with_suffix(f".{int(progressive)}.m2v")
-        chosen = [p for p in plan if p.progressive == progressive]
-        starts = [
-            n for n, p in enumerate(chosen) if n and (
-                chosen[n - 1].first + chosen[n - 1].shown != p.first
-                or wanted.intersection(range(p.first, p.first + p.shown))
-            )
-        ]  # fmt: skip
-        apart = closed or progressive or joined
-        _encode(tape, chosen, parts[progressive], rate, aspect, starts, apart, joined, func)
+    parts = [
+        _part(tape, [p for p in plan if p.progressive == kind], frozenset(keys), out.with_suffix(f".{int(kind)}.m2v"))
+        for kind in sorted({p.progressive for p in plan})
+    ]
+    spread = rate * sum(part.seconds for part in parts) / sum(part.weight for part in parts)
+    for part in parts:
+        share = min(round(spread * part.weight / part.seconds), LARGEST_RATE)
+        _encode(tape, part, share, aspect, closed, len(parts) > 1, func)
     units: list[Unit] = []
     with out.open("wb") as stream:
-        sources = {kind: _gops(path) for kind, path in parts.items()}
+        sources = {part.progressive: _gops(part.path) for part in parts}
         at = 0
         while at < len(plan):
             gop, count = next(sources[plan[at].progressive])
@@ -157,29 +157,58 @@ def encode_video(
             stream.write(done)
             at += count
         stream.write(b"\x00\x00\x01\xb7")
-    for path in parts.values():
-        path.unlink()
+    for part in parts:
+        part.path.unlink()
     return units
 
 
-def _encode(
-    tape: TapeFile,
-    pictures: Sequence[CodedPicture],
-    out: Path,
-    rate: int,
-    aspect: str,
-    starts: Sequence[int],
-    closed: bool,
-    joined: bool,
-    func: Func,
-) -> None:
-    """Encode pictures of one kind in two passes. `starts` are those, counted from 0, that begin a GOP."""
-    progressive = pictures[0].progressive
-    shown = sum(p.shown for p in pictures)
-    fps = FILM if tape.ntsc and progressive and shown > 2.2 * len(pictures) else tape.fps
-    flags = ("+cgop" if closed else "") + ("" if progressive else "+ilme+ildct")
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one encode makes: the pictures of one kind, from all over the disc."""
+
+    pictures: Sequence[CodedPicture]
+    starts: Sequence[int]
+    """Pictures, counted from 0, that begin a GOP because a stretch, a shot or a chapter does."""
+    fps: Fraction
+    path: Path
+
+    @property
+    def progressive(self) -> bool:
+        """Whether it is film."""
+        return self.pictures[0].progressive
+
+    @property
+    def gop(self) -> int:
+        """Pictures in a GOP: half a second, as on most discs."""
+        return 15 if self.fps == NTSC else 12
+
+    @property
+    def seconds(self) -> Fraction:
+        """How long it lasts."""
+        return len(self.pictures) / self.fps
+
+    @property
+    def weight(self) -> int:
+        """Its share of the bits: a picture that begins a GOP takes about three times what another does."""
+        bounds = [0, *self.starts, len(self.pictures)]
+        return len(self.pictures) + 2 * sum(-((a - b) // self.gop) for a, b in pairwise(bounds))
+
+
+def _part(tape: TapeFile, pictures: Sequence[CodedPicture], keys: frozenset[int], path: Path) -> _Part:
+    starts = [
+        n
+        for n, (before, p) in enumerate(pairwise(pictures), 1)
+        if before.first + before.shown != p.first or keys.intersection(range(p.first, p.first + p.shown))
+    ]
+    film = tape.ntsc and pictures[0].progressive and sum(p.shown for p in pictures) > 2.2 * len(pictures)
+    return _Part(pictures, starts, FILM if film else tape.fps, path)
+
+
+def _encode(tape: TapeFile, part: _Part, rate: int, aspect: str, closed: bool, joined: bool, func: Func) -> None:
+    """Encode a part in two passes."""
+    pictures, starts, fps, progressive = part.pictures, part.starts, part.fps, part.progressive
+    flags = ("+cgop" if closed or joined or progressive else "") + ("" if progressive else "+ilme+ildct")
     colours = ("smpte170m", "smpte170m", "smpte170m") if tape.ntsc else ("bt470bg", "smpte170m", "bt470bg")
-    gop = 12 if fps != NTSC else 15
     size = f"{tape.width}x{tape.height}"
     # Two encodes that are joined do not know of each other: each keeps to half of the decoder's buffer.
     buffer = VBV_BITS // 2 if joined else VBV_BITS
@@ -191,7 +220,7 @@ def _encode(
         "-c:v", "mpeg2video", "-threads", "1", "-bitexact",
         "-intra_vlc", "1", "-non_linear_quant", "1", "-qmax", "28", "-dc", "10",
         "-b:v", str(rate), "-maxrate", str(PEAK_RATE), "-bufsize", str(buffer), "-rc_init_occupancy", str(buffer // 2),
-        "-g", str(gop), "-bf", "2", "-sc_threshold", "1000000000",
+        "-g", str(part.gop), "-bf", "2", "-sc_threshold", "1000000000",
         "-aspect", aspect, "-seq_disp_ext", "always", "-video_format", "ntsc" if tape.ntsc else "pal",
         "-color_primaries", colours[0], "-color_trc", colours[1], "-colorspace", colours[2], "-color_range", "tv",
     ]  # fmt: skip
@@ -204,15 +233,15 @@ def _encode(
     # In a second pass ffmpeg forgets to begin a GOP at the very last picture: give it one more, and take that away.
     alone = bool(starts) and starts[-1] == len(pictures) - 1
     fed = [*pictures, pictures[-1]] if alone else pictures
-    log = out.with_suffix("")
+    log = part.path.with_suffix("")
     command += ["-passlogfile", log]
-    for number, target in ((1, ["-f", "null", "-"]), (2, ["-f", "mpeg2video", out])):
+    for number, target in ((1, ["-f", "null", "-"]), (2, ["-f", "mpeg2video", part.path])):
         _pump(tape, fed, [*command, "-pass", str(number), *target], func)
     log.with_name(f"{log.name}-0.log").unlink()
     if alone:
-        with out.open("r+b") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with part.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             stop = data.rfind(PICTURE)
-        os.truncate(out, stop)
+        os.truncate(part.path, stop)
 
 
 def _pump(tape: TapeFile, pictures: Sequence[CodedPicture], command: Sequence[str | Path], func: Func) -> None:
@@ -238,8 +267,15 @@ def _pump(tape: TapeFile, pictures: Sequence[CodedPicture], command: Sequence[st
         finally:
             source.kill()
         said = encoder.stderr.read().decode(errors="replace").strip()
-        if encoder.wait():
-            raise CustomRuntimeError(f"ffmpeg could not encode the video: {said}", func)
+        failed = encoder.wait() != 0
+        if failed and re.search("bitrate (is )?too low", said):
+            raise CustomValueError(
+                f"{tape.path.name!r} does not fit into the rate at MPEG-2's coarsest; make the rate higher, or the "
+                "material easier (full-frame noise fits into no DVD).",
+                func,
+            )
+        if failed:
+            raise CustomRuntimeError(f"ffmpeg could not encode the video: {said[-300:]}", func)
 
 
 def _woven(

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomRuntimeError, CustomValueError
 from numpy.typing import NDArray
 from vapoursynth import core
 
+from ..errors import CustomRuntimeError, CustomValueError
 from ..files import atomic, progress, tool
 from .faults import Faults, add_faults
 from .footage import Footage, Source, find_scenes, sample_footage

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from vapoursynth import core
 
+from ..errors import CustomValueError
 from ..timing import NTSC
 
 __all__ = ["Line", "caption_pairs", "caption_user_data", "subtitle_png"]

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from numpy.typing import NDArray
 from vapoursynth import core
+
+from ..errors import CustomValueError
 
 __all__ = ["EFFECTS", "KEYS", "Element", "Image", "draw", "key", "over"]
 

@@ -14,8 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from jetpytools import CustomValueError
-
+from ..errors import CustomValueError
 from ..files import existing
 from ..timing import NTSC, PAL
 from . import containers, dvd

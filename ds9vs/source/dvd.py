@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pycdlib
-from jetpytools import CustomValueError
 from pycdlib.pycdlibexception import PyCdlibException
 
+from ..errors import CustomValueError
 from .streams import CLOCK, PACK, Audio, Extent, Subtitle, cut, length, read, survey
 
 __all__ = ["Attributes", "Cell", "Nav", "Program", "cells_to_extents", "folder_files", "image_files", "nav", "titles"]

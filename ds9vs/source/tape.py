@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import vapoursynth as vs
-from jetpytools import CustomRuntimeError, CustomValueError
 
+from ..errors import CustomRuntimeError, CustomValueError
 from ..plugins import require
 from ..props import set_duration, set_sar
 from .disc import Disc, Title, describe, ffmpeg_address

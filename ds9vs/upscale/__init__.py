@@ -11,10 +11,10 @@ from fractions import Fraction
 from typing import Any, Literal
 
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from vapoursynth import core
 
 from .. import plugins
+from ..errors import CustomValueError
 from .backend import (
     Backend,
     BackendChoice,

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import vapoursynth as vs
-from jetpytools import CustomRuntimeError, CustomValueError
 from vapoursynth import core
 
 from .. import plugins
+from ..errors import CustomRuntimeError, CustomValueError
 from .devices import cpu_has_bf16, cuda_devices, vulkan_devices
 from .engine import EngineKind, find_engine
 from .network import Network

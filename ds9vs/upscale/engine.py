@@ -19,9 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from jetpytools import CustomRuntimeError, CustomValueError
-
 from .. import files, presets
+from ..errors import CustomRuntimeError, CustomValueError
 from .devices import cuda_devices
 from .network import Network, sha256
 from .registry import load_model, store

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import vapoursynth as vs
-from jetpytools import CustomValueError
 from vapoursynth import core
 
 from .. import plugins
+from ..errors import CustomValueError
 
 __all__ = ["guard", "guard_plane"]
 
@@ -28,7 +28,8 @@ MPEG-2 at 2x, 0.2 costs the most faithful public network nothing (it gains 0.1 d
 4 dB; 0.3 gives the latter 1 dB less."""
 BEND = 0.8
 """And by no more than this share of the local curvature, |source - its 3x3 mean|, at its largest in 3x3: a slope is
-contrast, and excuses nothing. 0.6 and less begins to soften titles (by 0.8 dB), 0.8 does not."""
+contrast, and excuses nothing; nor does the rounding of 10-bit codes (FLOOR is taken off). 0.6 and less begins to soften
+titles (by 0.8 dB), 0.8 does not."""
 DEAD = 1 / 255
 """Local contrast below this is noise or a ramp: it excuses nothing."""
 FLOOR = 0.12 / 255
@@ -37,7 +38,7 @@ TOUCHED = 0.25 / 255
 """A pixel that the limit moves by more than this counts as limited."""
 SMALLEST = 4
 """Pixels on a side, below which std.Convolution refuses a plane."""
-_AROUND = [f"x[{dx},{dy}]" for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+_AROUND = " ".join(f"x[{dx},{dy}]" for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 """The 3x3 neighbourhood, in akarin.Expr's words."""
 CODES = 219
 """8-bit codes from black to white in limited range."""
@@ -203,9 +204,9 @@ def guard_plane(
 
     held, touched = big, None
     if strength:
-        bent = expr(small, f"x {' '.join(_AROUND)} {'+ ' * 8} 9 / - abs")
-        edges = f"{' '.join(_AROUND)} {'max ' * 8} {' '.join(_AROUND)} {'min ' * 8} - {DEAD} - 0 max {contrast} *"
-        bends = f"{' '.join(_AROUND)} {'max ' * 8}".replace("x[", "y[") + f"{BEND * contrast / CONTRAST} *"
+        bent = expr(small, f"x {_AROUND} {'+ ' * 8} 9 / - abs")
+        edges = f"{_AROUND} {'max ' * 8} {_AROUND} {'min ' * 8} - {DEAD} - 0 max {contrast} *"
+        bends = f"{_AROUND.replace('x', 'y')} {'max ' * 8} {FLOOR} - 0 max {BEND * contrast / CONTRAST} *"
         allowed = expr([small, bent], f"{edges} {bends} min {FLOOR} +").resize.Bilinear(width, height)
         lock = enlarged(_blur(difference(big), sigma))
         limited = core.std.Expr([big, lock, plain, allowed], "x y + z a - max z a + min")

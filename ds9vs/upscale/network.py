@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from jetpytools import CustomValueError
-
+from ..errors import CustomValueError
 from ..files import existing
 
 if TYPE_CHECKING:

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jetpytools import CustomRuntimeError, CustomValueError
-
 from .. import files, presets
+from ..errors import CustomRuntimeError, CustomValueError
 from .convert import ncnn_to_onnx
 from .network import Network, inspect, lines, sha256
 
@@ -89,7 +88,7 @@ class Model:
     non_commercial: bool = False
     """Whether the licence forbids commercial use."""
     precision: tuple[str, ...] = ("f32",)
-    """What it was measured to bear without loss."""
+    """What it was measured to bear: its error stays below 0.02 of the signal in bf16, 0.004 in fp16."""
     origin: Origin | None = None
     """Where it is fetched from; None: it is ours and lies in `onnx_models/`."""
 
@@ -178,7 +177,7 @@ def model_show(name: str) -> str:
         model.note,
         f"licence {model.licence}{commercial}",
         f"{model.scale}x, {model.onnx_size / 2**20:.1f} MiB, tiles overlap by {model.overlap} pixels, "
-        f"measured in {', '.join(model.precision)}",
+        f"bears {', '.join(model.precision)}",
         f"sha256  {model.onnx_sha256}",
     ]
     if model.origin is not None:

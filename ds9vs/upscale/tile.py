@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import vapoursynth as vs
-from jetpytools import CustomValueError
 
+from ..errors import CustomValueError
 from .devices import total_memory
 from .network import Network
 

@@ -1,0 +1,365 @@
+"""finish(), crop(), deband(): true colours, true shape, legal values, one clear sentence for what cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import vapoursynth as vs
+from jetpytools import CustomRuntimeError, CustomValueError, FileWasNotFoundError
+from vapoursynth import core
+
+from ds9vs.finish import crop, deband, finish, measure_edges, measure_levels
+from ds9vs.finish.colour import SYSTEMS, convert_codes
+from ds9vs.finish.deband import DebandOptions
+from ds9vs.finish.geometry import frame_geometry
+
+NTSC = {"_Matrix": 6, "_Primaries": 6, "_Transfer": 6, "_Range": 0, "_ChromaLocation": 0, "_SARNum": 10, "_SARDen": 11}
+# SMPTE colour bars at 75 %, and neighbours of the corners: 8-bit BT.601 codes.
+BARS = np.array(
+    [
+        [180, 128, 128],
+        [162, 44, 142],
+        [131, 156, 44],
+        [112, 72, 58],
+        [84, 184, 198],
+        [65, 100, 212],
+        [35, 212, 114],
+        [16, 128, 128],
+        [235, 128, 128],
+        [200, 90, 150],
+        [60, 140, 160],
+    ],
+    float,
+)
+
+
+def flat(codes: Any, kind: int = vs.YUV444P8, **size: int) -> vs.VideoNode:
+    size = {"width": 704, "height": 480, "length": 1} | size
+    return core.std.BlankClip(format=kind, color=[float(c) for c in codes], **size).std.SetFrameProps(**NTSC)
+
+
+def drawn(clip: vs.VideoNode, luma: np.ndarray[Any, Any]) -> vs.VideoNode:
+    def put(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        np.asarray(out[0])[:] = luma
+        return out
+
+    return clip.std.ModifyFrame(clip, put)
+
+
+def planes(clip: vs.VideoNode, n: int = 0) -> list[np.ndarray[Any, Any]]:
+    with clip.get_frame(n) as frame:
+        return [np.array(frame[plane]).astype(float) for plane in range(3)]
+
+
+def props(clip: vs.VideoNode) -> dict[str, Any]:
+    with clip.get_frame(0) as frame:
+        return dict(frame.props)
+
+
+@pytest.mark.parametrize("dither", ["none", "ordered", "error_diffusion"])
+def test_bars_are_the_formula(dither: Any) -> None:
+    for codes in BARS:
+        truth = convert_codes(codes, "525", "709")
+        done = planes(finish(flat(codes, width=64, height=48), height=96, dither=dither))
+        for plane, want in zip(done, truth, strict=True):
+            assert np.abs(plane - want).max() <= 1
+
+
+def test_the_formula_is_the_standards() -> None:
+    """White is neutral, the way there and back is the identity, and luma weights are BT.709's."""
+    inside = np.array([[100.0, 120, 140], [50, 128, 128], [180, 118, 138]]).T
+    there = convert_codes(inside, "525", "709", target_bits=16)
+    assert np.allclose(convert_codes(there, "709", "525", bits=16, target_bits=8), inside, atol=1e-6)
+    red = convert_codes(np.array([235.0, 128, 128]), "709", "709", target_bits=8)
+    assert np.allclose(red, [235, 128, 128])
+    assert SYSTEMS["709"].kr == 0.2126 and SYSTEMS["525"].kr == 0.299
+
+
+@pytest.mark.parametrize("kind", [vs.YUV444P16, vs.RGBS, vs.YUV420P16])
+def test_a_grey_ramp_stays_grey(kind: vs.PresetVideoFormat) -> None:
+    ramp = drawn(flat([4096, 32768, 32768], vs.YUV444P16), np.rint(np.linspace(4096, 60160, 704))[None, :])
+    clip = ramp.resize.Point(format=kind).std.SetFrameProps(_SARNum=10, _SARDen=11)
+    y, u, v = planes(finish(clip, deband=False))
+    assert np.abs(y - np.linspace(64, 940, 704)[None, :]).max() <= 1
+    assert np.abs(u - 512).max() <= 1 and np.abs(v - 512).max() <= 1
+
+
+@pytest.mark.parametrize("pillarbox", [False, True])
+def test_black_is_black_and_white_is_white(pillarbox: bool) -> None:
+    for code, want in ((16, 64), (235, 940)):
+        done = finish(flat([code, 128, 128], vs.YUV420P8), height=1080, pillarbox=pillarbox)
+        y, u, v = planes(done)
+        picture = y[:, 240:-240] if pillarbox else y
+        assert picture.min() == picture.max() == want
+        assert u.min() == u.max() == v.min() == v.max() == 512
+        if pillarbox:
+            assert (done.width, done.height) == (1920, 1080)
+            assert y[:, :240].max() == y[:, -240:].max() == 64
+
+
+def test_legal_unless_the_source_is_not() -> None:
+    """Kernels overshoot at a title's edge; the result may not, but whiter than white stays as far as it was."""
+    rng = np.random.default_rng(1)
+    noise = rng.choice([16, 235], (480, 704)).astype(np.uint8)
+    for highest, levels, want in ((235, "keep", 940), (245, "keep", 980), (245, "legal", 940)):
+        picture = np.where(noise == 235, highest, 16)
+        y, u, v = planes(finish(drawn(flat([16, 128, 128], vs.YUV420P8), picture), height=720, levels=levels))
+        assert (y.min(), y.max()) == (64, want)
+        assert min(u.min(), v.min()) >= 64 and max(u.max(), v.max()) <= 960
+
+
+def test_tags_are_true() -> None:
+    found = props(finish(flat([90, 128, 128]).std.SetFrameProps(Mine=3), height=480))
+    wanted = {"_Matrix": 1, "_Primaries": 1, "_Transfer": 1, "_Range": 0, "_ChromaLocation": 0, "_FieldBased": 0}
+    assert wanted.items() <= found.items()
+    assert (found["_SARNum"], found["_SARDen"], found["Mine"]) == (1, 1, 3)
+    assert not [name for name in found if name.startswith("DS9VS_") or name.startswith("PlaneStats")]
+    kept = props(finish(flat([90, 128, 128]), matrix="525"))
+    assert (kept["_Matrix"], kept["_Primaries"], kept["_SARNum"], kept["_SARDen"]) == (6, 6, 10, 11)
+
+
+def test_chroma_stays_in_its_place() -> None:
+    """A red edge on a left-sited disc lies where it lay, after scaling and subsampling."""
+    red = flat([81, 90, 240], vs.YUV444P8)
+    half = core.std.StackHorizontal([flat([60, 128, 128]).std.Crop(right=352), red.std.Crop(left=352)])
+    disc = half.resize.Spline36(format=vs.YUV420P8, chromaloc_s="left").std.SetFrameProps(**NTSC)
+    done = finish(disc, height=960, matrix="525", deband=False, dither="none")
+    wide = done.resize.Spline36(format=vs.YUV444P16)
+    y, _, v = planes(wide, 0)
+
+    def edge(line: np.ndarray[Any, Any]) -> float:
+        level = (line[100] + line[-100]) / 2
+        at = int(np.argmax((line - level) * np.sign(line[-100] - line[100]) > 0))
+        return at - 1 + (level - line[at - 1]) / (line[at] - line[at - 1])
+
+    assert abs(edge(v[480]) - edge(y[480])) < 0.3
+
+
+@pytest.mark.parametrize("kind", [vs.YUV420P8, vs.YUV422P10, vs.YUV444P16, vs.YUV444PS, vs.RGB24, vs.RGBS])
+@pytest.mark.parametrize("bits", [8, 10])
+def test_formats(kind: vs.PresetVideoFormat, bits: int) -> None:
+    clip = core.std.BlankClip(format=kind, width=176, height=120, length=2)
+    done = finish(clip, height=240, bits=bits, colour="525", sar="10:11", levels="keep")
+    assert (done.format.bits_per_sample, done.format.subsampling_w, done.num_frames) == (bits, 1, 2)
+    planes(done)
+
+
+@pytest.mark.parametrize(
+    ("size", "sar", "options", "result", "bars"),
+    [
+        ((704, 480), "10:11", {"aspect": "4:3", "out_height": 2160}, (2880, 2160), (0, 0, 0, 0)),
+        ((704, 480), "10:11", {"aspect": "4:3", "out_height": 1080}, (1440, 1080), (0, 0, 0, 0)),
+        ((704, 480), "10:11", {"aspect": "4:3", "out_width": 960}, (960, 720), (0, 0, 0, 0)),
+        ((704, 576), "12:11", {"aspect": "4:3", "out_height": 2160}, (2880, 2160), (0, 0, 0, 0)),
+        ((704, 480), "40:33", {"aspect": "16:9", "out_height": 1080}, (1920, 1080), (0, 0, 0, 0)),
+        ((704, 480), "10:11", {"out_height": 2160, "pillarbox": True}, (2880, 2160), (480, 0, 480, 0)),
+        ((720, 480), "10:11", {"aspect": "4:3", "out_height": 2160, "active": 704}, (2880, 2160), (0, 0, 0, 0)),
+        ((720, 480), "10:11", {"aspect": "4:3", "out_height": 2160, "fit": "bars"}, (2880, 2112), (0, 24, 0, 24)),
+        ((720, 480), "10:11", {"aspect": "4:3", "out_height": 2160, "fit": "crop"}, (2880, 2160), (0, 0, 0, 0)),
+        ((720, 480), "10:11", {"out_height": 2160}, (2946, 2160), (0, 0, 0, 0)),
+        ((2880, 2160), "1:1", {"aspect": "4:3"}, (2880, 2160), (0, 0, 0, 0)),
+        ((704, 480), "10:11", {"aspect": "4:3"}, (704, 480), (0, 0, 0, 0)),
+    ],
+)
+def test_sizes(size: Any, sar: str, options: dict[str, Any], result: Any, bars: Any) -> None:
+    if "aspect" in options:
+        options = options | {"aspect": Fraction(options["aspect"].replace(":", "/"))}
+    place = frame_geometry(*size, Fraction(sar.replace(":", "/")), **options)
+    assert ((place.width, place.height), place.bars) == (result, bars)
+    assert all(n % 2 == 0 for n in (*result, *bars))
+    # Never stretched: a circle stays a circle, but for rounding to even sizes.
+    drawn_shape = place.window[2] / place.window[3] * Fraction(sar.replace(":", "/"))
+    shown = Fraction(place.width, place.height) * place.sar
+    assert abs(shown / drawn_shape - 1) < Fraction(2, min(result))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"aspect": "4:3", "height": 2160}, r"is 15:11, not 4:3; type crop\(clip, 'auto'\).*active=704"),
+        ({"aspect": "16:9", "height": 2160}, "not 16:9; type fit='bars'"),
+        ({"aspect": "four", "height": 480}, "aspect is a ratio"),
+        ({"height": 481}, "height is an even number"),
+        ({"height": 2160, "width": 3840}, "3840x2160 is not 15:11"),
+        ({"bits": 9}, "bits is 8, 10, 12 or 16"),
+        ({"matrix": "2020"}, "matrix is one of 525, 625, 709"),
+        ({"dither": "blue"}, "dither is one of"),
+        ({"levels": "full"}, '"keep" or "legal"'),
+        ({"fit": "stretch"}, '"exact", "bars" or "crop"'),
+        ({"active": 100}, "704 by BT.601"),
+        ({"preset": "loud"}, "use clean, safe, or"),
+        ({"colour": "2020"}, "colour is one of"),
+    ],
+)
+def test_errors_say_what_to_type(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(CustomValueError, match=says):
+        finish(flat([90, 128, 128], vs.YUV420P8, width=720), **options)
+
+
+def test_what_a_clip_does_not_say_is_asked_for() -> None:
+    bare = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=1)
+    with pytest.raises(CustomValueError, match="colour='525' for NTSC"):
+        finish(bare, sar="10:11")
+    with pytest.raises(CustomValueError, match="sar='10:11'"):
+        finish(bare, colour="525")
+    with pytest.raises(CustomValueError, match=r"call ivtc\(\)"):
+        finish(flat([90, 128, 128]).std.SetFieldBased(2))
+    with pytest.raises(CustomValueError, match="YUV or RGB"):
+        finish(core.std.BlankClip(format=vs.GRAY8))
+
+
+def test_pal_primaries_are_not_ntsc() -> None:
+    results = [
+        planes(finish(flat([81, 100, 200]), colour=name, deband=False, dither="none")) for name in ("525", "625")
+    ]
+    for done, name in zip(results, ("525", "625"), strict=True):
+        want = convert_codes(np.array([81.0, 100, 200]), name, "709")
+        assert max(abs(p[100, 100] - w) for p, w in zip(done, want, strict=True)) <= 1
+    assert results[0][2][100, 100] != results[1][2][100, 100]
+
+
+def test_colour_table(tmp_path: Path) -> None:
+    table = tmp_path / "half.cube"
+    corners = [(r, g, b) for b in (0, 0.5) for g in (0, 0.5) for r in (0, 0.5)]
+    table.write_text("LUT_3D_SIZE 2\n" + "".join(f"{r} {g} {b}\n" for r, g, b in corners), encoding="utf-8")
+    y, u, v = planes(finish(flat([235, 128, 128]), lut=table))
+    assert abs(y.mean() - (64 + 438)) <= 1 and abs(u.mean() - 512) <= 1 and abs(v.mean() - 512) <= 1
+    with pytest.raises(FileWasNotFoundError, match="no file or folder"):
+        finish(flat([99, 128, 128]), lut=tmp_path / "no.cube")
+    table.write_text("nothing", encoding="utf-8")
+    with pytest.raises(CustomValueError, match=r"not a \.cube"):
+        finish(flat([99, 128, 128]), lut=table)
+
+
+def gradient(noise: float = 0.0) -> tuple[np.ndarray[Any, Any], vs.VideoNode]:
+    """A dark gradient in 8-bit steps, enlarged as upscaling does, and what it should have been; 8-bit codes."""
+    yy, xx = np.mgrid[0:270, 0:480]
+    truth = 20 + 9 * xx / 480 + 4 * np.cos(yy / 90)
+    steps = np.round(truth + np.random.default_rng(0).normal(0, noise, truth.shape))
+    small = core.std.BlankClip(format=vs.YUV444P16, width=480, height=270, length=1, color=[0, 32768, 32768])
+    wide = [drawn(small, a * 256).resize.Spline36(1440, 810, dither_type="none") for a in (truth, steps)]
+    return planes(wide[0])[0] / 256, wide[1]
+
+
+def test_deband_makes_slopes_of_steps() -> None:
+    truth, banded = gradient()
+    before = np.sqrt(np.mean((planes(banded)[0] / 256 - truth) ** 2))
+    for preset in ("safe", "clean"):
+        after = np.sqrt(np.mean((planes(deband(banded, preset=preset))[0] / 256 - truth) ** 2))
+        assert after < before / 2, preset
+
+
+def test_deband_keeps_texture_and_grain() -> None:
+    _, grainy = gradient(noise=3)
+    assert np.mean(planes(deband(grainy))[0] == planes(grainy)[0]) > 0.999
+    grained = gradient()[1].std.SetFrameProps(DS9VS_Grain=1, **NTSC)
+    plain = finish(grained, deband=False, aspect=None, height=600)
+    assert np.array_equal(planes(finish(grained, height=600))[0], planes(plain)[0])
+
+
+def test_every_preset_value_counts(tmp_path: Path) -> None:
+    """Each key of the [deband] table changes pixels."""
+    banded = gradient(noise=0.35)[1]
+    basis = planes(deband(banded, options=DebandOptions()))[0]
+    for change in ({"radii": (20,)}, {"luma": 0.4}, {"texture": 0.2}):
+        assert not np.array_equal(planes(deband(banded, options=DebandOptions(**change)))[0], basis), change
+    own = tmp_path / "mine.toml"
+    own.write_text("[deband]\nradius = 3\n", encoding="utf-8")
+    with pytest.raises(CustomValueError, match="no option 'radius'"):
+        deband(banded, preset=str(own))
+    own.write_text("[deband]\nradii = [500]\n", encoding="utf-8")
+    with pytest.raises(CustomValueError, match="from 1 to 127"):
+        deband(banded, preset=str(own))
+    with pytest.raises(CustomValueError, match="16 bits"):
+        deband(banded.resize.Point(format=vs.YUV444P8))
+
+
+def test_pure(assert_pure: Callable[[Callable[[], vs.VideoNode]], None]) -> None:
+    clip = core.std.BlankClip(format=vs.YUV420P8, width=176, height=120, length=5).std.SetFrameProps(**NTSC)
+    clip = core.akarin.Expr(clip, ["X 3 / N 2 * + 20 +", "Y 100 +", "X 90 +"])
+    assert_pure(lambda: finish(clip, height=240, pillarbox=True))
+
+
+def tape(left: int, right: int, top: int = 0, ramp: tuple[float, ...] = ()) -> vs.VideoNode:
+    """A bright 720x480 picture with black columns and lines, and darkened columns inside them."""
+    y = np.broadcast_to(100 + 60 * np.sin(np.arange(480) / 30)[:, None], (480, 720)).copy()
+    for k, gain in enumerate(ramp):
+        for column in (left + k, 719 - right - k):
+            y[:, column] = 16 + (y[:, 360] - 16) * gain
+    y[:, :left] = 16
+    y[:, 720 - right :] = 16
+    y[:top] = 16
+    clip = flat([16, 128, 128], vs.YUV420P8, width=720, length=3)
+    return drawn(clip, np.rint(y))
+
+
+def test_edges_are_measured() -> None:
+    found = measure_edges(tape(6, 10, top=4))
+    assert (found.left, found.right, found.top, found.bottom) == (6, 10, 4, 0)
+    assert measure_edges(tape(0, 0)) == measure_edges(flat([16, 128, 128], vs.YUV420P8))
+    letterbox = core.std.Splice([tape(0, 0), tape(0, 0, top=60)])
+    assert measure_edges(letterbox).top == 0, "one letterboxed shot must not cut the others"
+
+
+@pytest.mark.parametrize(("left", "right", "first"), [(8, 8, 8), (4, 10, 6), (16, 0, 16), (0, 0, 8), (2, 30, 0)])
+def test_auto_keeps_the_shape(left: int, right: int, first: int) -> None:
+    clip = tape(left, right)
+    done = crop(clip, "auto")
+    assert (done.width, done.height) == (704, 480)
+    assert props(done)["_SARNum"] == 10
+    assert np.array_equal(planes(done)[0], planes(clip)[0][:, first : first + 704])
+    assert finish(done, aspect="4:3", height=720).width == 960
+
+
+def test_crop_by_numbers_and_to_the_picture() -> None:
+    clip = tape(8, 8, top=4)
+    assert np.array_equal(planes(crop(clip, left=8, right=8))[0], planes(clip)[0][:, 8:-8])
+    assert (crop(clip, "picture").width, crop(clip, "picture").height) == (704, 476)
+    filled = crop(clip, "picture", fill=True)
+    assert (filled.width, filled.height) == (720, 480) and planes(filled)[0].min() > 30
+    assert crop(clip.std.Crop(left=16), "auto").width == 704
+
+
+@pytest.mark.parametrize(
+    ("mode", "numbers", "says"),
+    [
+        (None, {"left": 7}, "use 6 or 8"),
+        (None, {"left": -2}, "0 or more"),
+        (None, {"left": 400, "right": 400}, "leaves nothing of 720x480"),
+        ("auto", {"left": 8}, 'Give "auto" or numbers'),
+        ("all", {}, r'crop\(clip, "auto"\)'),
+    ],
+)
+def test_wrong_crops_give_a_sentence(mode: Any, numbers: dict[str, int], says: str) -> None:
+    with pytest.raises(CustomValueError, match=says):
+        crop(tape(8, 8), mode, **numbers)
+
+
+def test_a_woven_tape_keeps_its_fields() -> None:
+    with pytest.raises(CustomValueError, match="one field of YUV420P8; use 0 or 4"):
+        crop(tape(8, 8).std.SetFieldBased(2), top=2)
+
+
+def test_levels_are_reported() -> None:
+    y = np.full((480, 704), 120, np.uint8)
+    y[:48], y[48:96] = 10, 245
+    found = measure_levels(drawn(flat([16, 128, 128], vs.YUV420P8), y))
+    assert (round(found.below, 3), round(found.above, 3), found.lowest, found.highest) == (0.1, 0.1, 10, 245)
+
+
+@pytest.mark.parametrize(("namespace", "package"), [("vszip", "vapoursynth-vszip"), ("akarin", "vapoursynth-akarin")])
+def test_missing_plugin(monkeypatch: pytest.MonkeyPatch, namespace: str, package: str) -> None:
+    from ds9vs import plugins
+
+    real = plugins._function
+    monkeypatch.setattr(
+        "ds9vs.plugins._function", lambda name: None if name.startswith(f"{namespace}.") else real(name)
+    )
+    with pytest.raises(CustomRuntimeError, match=f"pip install '{package}"):
+        finish(flat([90, 128, 128]))

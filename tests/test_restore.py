@@ -1,0 +1,123 @@
+"""The whole chain on a simulated disc: in time with the audio, rightly tagged, and traceable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import vapoursynth as vs
+from jetpytools import CustomError, CustomValueError, FileWasNotFoundError
+
+import ds9vs
+from ds9vs.encode import encode, mux
+from ds9vs.files import run
+from ds9vs.presets import preset_names
+from ds9vs.qc import Expected, verdict
+from ds9vs.restore import beside
+
+FAST = {"preset": "fast-480p"}
+
+
+def test_in_time_with_the_audio_and_rightly_tagged(hybrid: Path, tmp_path: Path) -> None:
+    """The acceptance of the whole: the disc's own audio beside the film, read back by ffprobe and mkvmerge."""
+    script = tmp_path / "film.vpy"
+    script.write_text(
+        f"import ds9vs\nds9vs.restore({str(hybrid)!r}, preset='fast-480p').set_output()\n", encoding="utf-8"
+    )
+    record = encode(script, tmp_path / "film.hevc", preset="fast", settings={"preset": "ultrafast"}, show=False)
+    title = ds9vs.probe(hybrid).titles[0]
+    sound = tmp_path / "audio.ac3"
+    run(["ffmpeg", "-v", "error", "-i", title.address, "-map", "0:a:0", "-c", "copy", sound], "test")
+    delay = title.audio[0].delay
+    assert delay is not None
+    mux(tmp_path / "film.hevc", tmp_path / "film.mkv", audio=[(sound, round(delay * 1000))], fps=(24000, 1001))
+    tape = ds9vs.source(hybrid)
+    wanted = Expected(
+        frames=record["frames"],
+        width=640,
+        height=480,
+        dar=Fraction(4, 3),
+        duration=tape.num_frames / Fraction(tape.fps),
+        fps=Fraction(24000, 1001),
+    )
+    assert [check for check in verdict(tmp_path / "film.mkv", wanted) if not check.good] == []
+    tracks = json.loads(run(["mkvmerge", "-J", tmp_path / "film.mkv"], "test"))["tracks"]
+    assert [track["type"] for track in tracks] == ["video", "audio"]
+    assert tracks[0]["properties"]["display_dimensions"] == "640x480"
+    assert tracks[0]["properties"]["default_duration"] == 41708333
+
+
+def test_every_frame_tells_what_was_done(hybrid: Path, tmp_path: Path) -> None:
+    clip = ds9vs.restore(hybrid, **FAST, sidecar=tmp_path / "side.json")
+    record = ds9vs.provenance(clip)
+    assert record == json.loads((tmp_path / "side.json").read_text(encoding="utf-8"))
+    assert record["preset"] == "fast-480p"
+    assert sum(record["cadence"]["fields"].values()) == 2 * ds9vs.source(hybrid).num_frames
+    assert record["content"]
+    assert str(hybrid.parent) not in json.dumps(record), "a path of this machine would travel with the film"
+
+
+def test_preview_keeps_shape_length_and_colour(hybrid: Path) -> None:
+    plain = {"upscale": {"model": "none", "width": 1440, "height": 1080}}
+    whole = ds9vs.restore(hybrid, preset="safe", settings=plain)
+    quick = ds9vs.restore(hybrid, preset="safe", settings=plain, preview=True)
+    assert (whole.format.id, whole.width, whole.height) == (quick.format.id, quick.width, quick.height)
+    assert (whole.num_frames, whole.fps) == (quick.num_frames, quick.fps)
+    with whole.get_frame(9) as a, quick.get_frame(9) as b:
+        for name in ("_Matrix", "_Primaries", "_Transfer", "_Range", "_SARNum", "_SARDen", "DS9VS_Kind"):
+            assert a.props[name] == b.props[name], name
+        assert "DS9VS_Grain" in a.props
+        assert "DS9VS_Grain" not in b.props
+
+
+def test_pure(hybrid: Path, assert_pure: Callable[[Callable[[], vs.VideoNode]], None]) -> None:
+    assert_pure(lambda: ds9vs.restore(hybrid, **FAST)[30:42])
+
+
+@pytest.mark.parametrize("preset", [name for name in preset_names("shows") if not name.startswith("pal")])
+def test_every_show_preset_evaluates(preset: str, hybrid: Path) -> None:
+    clip = ds9vs.restore(hybrid, preset=preset, preview=True)
+    assert clip.format.id == vs.YUV420P10
+    assert Fraction(clip.width, clip.height) == Fraction(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"preset": "nonsense"}, "ds9-2160p"),
+        ({"settings": {"paint": {}}}, "no stage 'paint'"),
+        ({"settings": {"finish": {"colour_of_magic": 8}}}, "takes no 'colour_of_magic'"),
+        ({"settings": {"finish": {"bits": 9}}}, "bits"),
+        ({"settings": {"grain": {"strength": 1.0}}, "grain": "nowhere.json"}, "nowhere.json"),
+        ({"title": 7}, "7"),
+        ({"backend": "abacus", "preset": "ds9-1080p"}, "abacus"),
+    ],
+)
+def test_a_wrong_option_gets_a_sentence(options: dict[str, object], said: str, hybrid: Path) -> None:
+    with pytest.raises((CustomError, FileWasNotFoundError), match=said):
+        ds9vs.restore(hybrid, **(FAST | options))  # type: ignore[arg-type]
+
+
+def test_what_is_missing_is_named_with_its_command(hybrid: Path, tmp_path: Path) -> None:
+    (tmp_path / "VIDEO_TS").symlink_to(hybrid)
+    with pytest.raises(CustomError, match="ds9vs analyse"):
+        ds9vs.restore(tmp_path / "VIDEO_TS", **FAST)
+    with pytest.raises(CustomValueError, match="ds9vs grain measure"):
+        ds9vs.restore(
+            tmp_path / "VIDEO_TS",
+            preset="safe",
+            cadence=beside(hybrid, "cadence"),
+            settings={"upscale": {"model": "none"}},
+        )
+
+
+def test_a_map_of_another_tape_is_refused(hybrid: Path, tmp_path: Path) -> None:
+    text = beside(hybrid, "cadence").read_text(encoding="utf-8")
+    table = json.loads(text)
+    table["tape"]["content"] = "of another tape"
+    (tmp_path / "other.json").write_text(json.dumps(table), encoding="utf-8")
+    with pytest.raises(CustomError, match=r"another|other"):
+        ds9vs.restore(hybrid, **FAST, cadence=tmp_path / "other.json")
