@@ -4,7 +4,8 @@
 setup:
 	@sh tools/setup.sh
 
-demo: setup
+demo:
+	@sh tools/setup.sh demo
 	@.venv/bin/ds9vs demo
 
 test: setup
@@ -14,4 +15,4 @@ check: setup  ## ruff and mypy alone
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 
 clean:
-	rm -rf .venv demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-uv demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,7 +14,7 @@ from .finish.deband import deband
 from .finish.geometry import crop
 from .grain import GrainModel, add_grain, load_grain, measure_grain, reinject_grain
 from .ivtc import ivtc
-from .restore import provenance, restore
+from .restore import beside, provenance, restore
 from .shots.treat import per_shot
 from .simulate import simulate
 from .source import Disc, Title, probe, source
@@ -32,6 +32,7 @@ __all__ = [
     "Title",
     "add_grain",
     "analyse",
+    "beside",
     "clean",
     "compare",
     "crop",

@@ -74,10 +74,10 @@ def clean(
 ) -> vs.VideoNode:
     """Repair the faults that are asked for, each in proportion to what is found of it. Nothing is on by default.
 
-    Strengths run from 0 (off) over 1 (as tuned) to 4. Progressive pictures come in, YUV 4:2:0, 4:2:2 or 4:4:4 of 8 to
-    16 bits; `rainbow` and `dotcrawl` alone also take the woven tape (`_FieldBased` 1 or 2), and work best there, before
-    `ivtc`, because the colour subcarrier turns over from tape frame to tape frame. Give 16 bits to keep what the
-    filters win between two codes of 8.
+    Strengths run from 0 (off) over 1 (as tuned) to 4; those of `rainbow` and `dotcrawl` end at 1. Progressive pictures
+    come in, YUV 4:2:0, 4:2:2 or 4:4:4 of 8 to 16 bits; `rainbow` and `dotcrawl` alone also take the woven tape
+    (`_FieldBased` 1 or 2), and work best there, before `ivtc`, because the colour subcarrier turns over from tape frame
+    to tape frame. Give 16 bits to keep what the filters win between two codes of 8.
 
     Order: composite faults, blocks and mosquito noise, chroma, edges, noise. Filters that look at neighbouring pictures
     stop at `_SceneChangePrev` and `_SceneChangeNext` where a clip has them.
@@ -89,17 +89,19 @@ def clean(
             out as much. On film at 2.5 Mb/s 0.5 to 1.6 dB where H.264-style deblocking gains 0.1 to 0.8.
         mosquito: Ringing beside edges; the same engine, four times as strong, in a band of 6 samples around edges only.
         rainbow: Cross-colour. Re-encodes to composite and separates again in three dimensions (composite.Restore),
-            and keeps the change of chroma where it flickers as the subcarrier does while the picture stands still.
+            and keeps the change of chroma where it flickers as the subcarrier does while the picture stands still, so
+            pictures that move throughout get little (on an NTSC tape the repeated fields of the pulldown help).
         dotcrawl: Cross-luma, alike.
         chroma_shift: How far to move chroma to the right and down, in luma samples; fractions are meant.
         chroma_upsampling: Undo one pass of 4:2:0 through 4:2:2 with the wrong idea of interlacing (chroma of fields
             taken for progressive, or the reverse: both blur chroma vertically alike), where vertical chroma detail is
             missing that exists horizontally. On tapes with moving fields this cannot separate what was mixed.
-        edges: Damaged samples left, top, right, bottom (blanking ramps, dark or bright columns), in luma samples:
-            each is fitted to its neighbour inside. `crop` finds them and can cut them instead.
+        edges: Darkened columns and lines (blanking ramps) left, top, right, bottom, in luma samples: each that one gain
+            explains is divided by it. `measure_edges(clip).ramps` finds them; `crop` can cut them instead.
         denoise: Motion-compensated (MVTools degrain over 2 pictures each way, vectors from a denoised copy), then a
             weak frequency-domain pass over what is left; acts by how much noise the flattest tenth of the picture has.
-        grid: Where the 8x8 grid of the MPEG-2 picture starts: what was cropped (left, top), in luma samples.
+        grid: What was cropped of the coded picture (left, top), in luma samples, so that `deblock` knows where blocks
+            lie. 4:2:0 chroma needs it after crop(left=8) too: its blocks are 16 luma samples wide.
         standard: "ntsc" or "pal", for `rainbow` and `dotcrawl`; by default from `_Matrix`, else from the frame rate.
 
     Returns:
@@ -382,8 +384,9 @@ def _separate(full: vs.VideoNode, standard: str, woven: bool) -> vs.VideoNode:
         raster = raster.std.CopyFrameProps(full)
     if not woven:
         raster = raster.std.SetFieldBased(2)
-    window = _in_shots(raster, 2, clean)
-    done = restore(window, standard=standard, refine=0).std.SelectEvery(5, 2)
+    # The separator reads two pictures back and three ahead.
+    window = _in_shots(raster, 3, clean)
+    done = restore(window, standard=standard, refine=0).std.SelectEvery(7, 3)
     return done.std.Crop(right=right, top=top, bottom=bottom).std.CopyFrameProps(full)
 
 
@@ -393,11 +396,11 @@ def _subcarrier(
     """How surely the changes take out a subcarrier: 0 to 1 for each sample.
 
     What cross-colour and dot crawl add to a resting picture turns over from one frame to the next (NTSC: 227.5 cycles
-    a line, 525 lines) or the next but one (PAL: 283.7516, 625), what a separator wrongly takes from the picture stays. So the product of two successive changes
-    tells them apart where the picture rests; cells of moving picture do not vote. On tape fields vote by
-    themselves: a repeated field of the pulldown rests though everything moves.
+    a line, 525 lines) or to the next but one (PAL: 283.7516 cycles, 625 lines); what a separator wrongly takes from the
+    picture stays. So the product of two changes so far apart tells them apart where the picture rests; cells of moving
+    picture do not vote. On tape fields vote by themselves: a repeated field of the pulldown rests though all moves.
     """
-    expr = require("akarin.Expr", clean)
+    expr, select = require("akarin.Expr", clean), require("akarin.Select", clean)
     step = 2 if woven else 1
     lag = step if standard == "ntsc" else 2 * step
     if woven:
@@ -413,15 +416,17 @@ def _subcarrier(
         pair = [change, _offset(change, -lag)]
         product.append(core.std.Expr(pair, "x y * -1 *").resize.Bilinear(width, height))
         energy.append(core.std.Expr(pair, "x x * y y * + 0.5 *").resize.Bilinear(width, height))
-    # Two pictures of different shots have nothing to say of each other.
-    cut = "x._SceneChangePrev 1 = a._SceneChangePrev 1 = a._SceneChangeNext 1 = b._SceneChangeNext 1 = or or or"
-    middle, first = (_offset(motion, -by) for by in (step if lag > step else 0, lag))
-    if lag == step:
-        cut = "x._SceneChangePrev 1 = b._SceneChangeNext 1 = or"
+    # Two pictures of different shots have nothing to say of each other. (Select, not Expr: there a missing prop is NaN,
+    # and NaN equals everything.)
+    between = [_offset(motion, -by) for by in range(0, lag + 1, step)]
+    names = "xyz"[: len(between)]
+    cuts = [f"{late}._SceneChangePrev 1 = {early}._SceneChangeNext 1 = or" for late, early in itertools.pairwise(names)]
+    cut = " ".join(cuts + ["or"] * (len(cuts) - 1)) + " 1 0 ?"
     votes = []
     for maps in (product, energy):
         total = maps[0] if len(maps) == 1 else core.std.Expr(maps, "x y +")
-        votes.append(expr([total, motion, detail, middle, first], f"{cut} 0 y 0.02 z * 1 + < x 0 ? ?"))
+        kept = core.std.Expr([total, motion, detail], "y 0.02 z * 1 + < x 0 ?")
+        votes.append(select([kept, kept.std.BlankClip(keep=True)], between, cut))
     # Five frames: one whole turn of the 3:2 pulldown.
     votes = [v.std.AverageFrames([1] * (4 * step + 1), scenechange=True) for v in votes]
     if woven:

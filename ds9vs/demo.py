@@ -46,7 +46,7 @@ import ds9vs
 DISC = {disc!r}
 
 # 0: the restoration. 1: the same instants of the tape, deinterlaced and enlarged plainly.
-ds9vs.restore(DISC, preset="ds9-2160p", settings={{"grain": {{"strength": 1.0}}}}).set_output(0)
+ds9vs.restore(DISC, preset="ds9-2160p").set_output(0)
 
 plain = ds9vs.crop(ds9vs.deinterlace(ds9vs.source(DISC), rate="single"), left=8, right=8)
 ds9vs.finish(ds9vs.upscale(plain, model="none", width=2880, height=2160)).set_output(1)

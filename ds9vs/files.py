@@ -14,14 +14,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .errors import CustomRuntimeError, FileWasNotFoundError
+from .errors import CustomError, CustomRuntimeError, FileWasNotFoundError
 
-__all__ = ["atomic", "existing", "progress", "run", "tool", "write_json", "write_text"]
+__all__ = ["atomic", "existing", "progress", "run", "tool", "user_folder", "write_json", "write_text"]
 
 type Func = Callable[..., Any] | str
 
@@ -51,18 +51,35 @@ def atomic(path: str | os.PathLike[str], func: Func) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o644)
         temporary.replace(target)
+    except CustomError:
+        raise
     except OSError as error:
         raise CustomRuntimeError(f"{str(target)!r} cannot be written ({error.strerror}).", func) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def user_folder(kind: Literal["cache", "data"]) -> Path:
+    """The folder of a user's own things, as the platform has it; it may not exist yet.
+
+    `%LOCALAPPDATA%` on Windows, `~/Library` on macOS, `$XDG_CACHE_HOME` or `~/.cache` (`$XDG_DATA_HOME` or
+    `~/.local/share`) elsewhere.
+
+    Example:
+        >>> user_folder("cache").name
+        'ds9vs'
+    """
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
+    elif kind == "cache":
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "ds9vs"
 
 
 def write_text(path: str | os.PathLike[str], text: str, func: Func) -> None:
@@ -89,12 +106,12 @@ def existing(path: str | os.PathLike[str], func: Func) -> Path:
 
 
 def tool(name: str, func: Func) -> str:
-    """The full path of a command line program on PATH, or beside this Python.
+    """The full path of a command line program: beside this Python (vspipe must be its own), else on PATH.
 
     Raises:
         CustomRuntimeError: It is not installed.
     """
-    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if found is None:
         package = {
             "mkvmerge": "mkvtoolnix",
@@ -124,7 +141,13 @@ def run(
     """
     words = [tool(str(command[0]), func), *map(str, command[1:])]
     done = subprocess.run(
-        words, cwd=cwd, capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL
+        words,
+        cwd=cwd,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode not in good:
         said = " / ".join((done.stderr or done.stdout).strip().splitlines()[-3:])

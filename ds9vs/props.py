@@ -10,7 +10,6 @@ from fractions import Fraction
 from typing import Any
 
 import vapoursynth as vs
-from vstools import FieldBased
 
 from .errors import CustomValueError
 
@@ -29,6 +28,7 @@ PROPS: dict[str, str] = {
     "DS9VS_Done": "how it was made: woven, rescued (from one field), merged (combed blocks rebuilt), interpolated",
     "DS9VS_Grain": "seed of the grain that add_grain gave",
     "DS9VS_Provenance": "JSON text of restore(): what was done, with which settings, models and maps",
+    "DS9VS_Backend": "what ran the network, and why none of those that were to be tried before it",
     "DS9VS_LRError": "RMS difference of low frequencies between the upscaled picture and its source, in 8-bit codes",
     "DS9VS_Limited": "share of pixels that the guard limited, 0 to 1",
 }
@@ -49,9 +49,9 @@ def field_order(clip: vs.VideoNode, tff: bool | None, func: Func) -> bool:
         return tff
     with clip.get_frame(0) as frame:
         value = frame.props.get("_FieldBased", 0)
-    if value not in (FieldBased.BFF, FieldBased.TFF):
+    if value not in (vs.FIELD_BOTTOM, vs.FIELD_TOP):
         raise CustomValueError("The clip does not say which field comes first; give tff=True or tff=False.", func)
-    return bool(value == FieldBased.TFF)
+    return bool(value == vs.FIELD_TOP)
 
 
 def set_duration(clip: vs.VideoNode, fps: Fraction) -> vs.VideoNode:

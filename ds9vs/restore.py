@@ -14,14 +14,15 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import vapoursynth as vs
 
 from .cadence import Cadence, load_cadence
 from .clean import clean
-from .errors import CustomValueError
-from .files import write_json
+from .errors import CustomValueError, FileWasNotFoundError
+from .files import existing, write_json
 from .finish import finish
 from .finish.deband import deband
 from .finish.geometry import crop
@@ -30,7 +31,7 @@ from .ivtc import ivtc
 from .presets import load_toml, preset_path
 from .source import source
 from .steady import steady
-from .upscale import DEFAULT_MODEL, select_backend, upscale
+from .upscale import DEFAULT_MODEL, Backend, upscale
 from .upscale.registry import load_model
 
 __all__ = ["beside", "provenance", "restore"]
@@ -46,17 +47,29 @@ STAGES: dict[str, Callable[..., Any]] = {
     "finish": finish,
 }
 """Tables of a show preset, in the order a picture walks, and the function whose keyword arguments each holds."""
+FILES = {".vob", ".iso", ".m2v", ".mkv", ".ts", ".mp4", ".mpg", ".m2ts"}
+"""Endings that do not belong to a disc's name."""
+COLOURS = {1: "709", 5: "625", 6: "525"}
+"""`finish`'s names of the colour systems that ITU-T H.273 numbers."""
 
 
-def beside(path: str | os.PathLike[str], kind: str, title: int | None = None) -> Path:
+def beside(path: str | os.PathLike[str], kind: Literal["cadence", "grain"], title: int | None = None) -> Path:
     """Where the map ("cadence") or model ("grain") of a disc lies unless told otherwise: beside it, by name.
 
+    Raises:
+        CustomValueError: The path is a drive or the root of all folders: nothing lies beside it.
+
     Example:
-        >>> beside("discs/S01E01.iso", "cadence", 2).as_posix()
-        'discs/S01E01.title2.cadence.json'
+        >>> beside("discs/S01E01.iso", "cadence", 2).name
+        'S01E01.title2.cadence.json'
     """
     disc = Path(path)
-    name = disc.stem if disc.suffix else disc.name
+    disc = disc if disc.name and disc.name != ".." else disc.resolve()
+    name = disc.stem if disc.suffix.lower() in FILES else disc.name
+    if not name:
+        raise CustomValueError(
+            f"Nothing lies beside {str(path)!r}; name the {kind} file (-o in the command line).", beside
+        )
     return disc.with_name(f"{name}{f'.title{title}' if title is not None else ''}.{kind}.json")
 
 
@@ -67,7 +80,7 @@ def restore(
     title: int | None = None,
     cadence: Cadence | str | os.PathLike[str] | None = None,
     grain: GrainModel | str | os.PathLike[str] | None = None,
-    backend: str = "auto",
+    backend: str | Backend | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     preview: bool = False,
     sidecar: str | os.PathLike[str] | None = None,
@@ -84,7 +97,7 @@ def restore(
         cadence: The map, or its file; None for the file beside the disc (`ds9vs analyse` makes it).
         grain: The grain model, or its file; None for the file beside the disc (`ds9vs grain measure` makes it) when
             the preset has a table [grain].
-        backend: What runs the network: see `upscale`.
+        backend: What runs the network, see `upscale`; None for the preset's, "auto" where it says none.
         settings: Keyword arguments that replace the preset's, by stage: {"finish": {"bits": 8}}.
         preview: Leave out the network, steadying and grain: the same geometry and colour, fast enough to look through.
         sidecar: A JSON file to write the provenance into.
@@ -98,40 +111,49 @@ def restore(
         >>> restore("nowhere.vob")
         Traceback (most recent call last):
         ...
-        FileWasNotFoundError: (source) There is no file or folder 'nowhere.vob'; check the name...
+        FileWasNotFoundError: (restore) There is no file or folder 'nowhere.vob'; check the name...
     """
+    existing(path, restore)
     tables = _tables(preset, settings)
     options = tables.get("source", {}) | ({"title": title} if title is not None else {})
+    chosen = _cadence(path, options.get("title"), cadence)
+    model = None
+    if tables.get("grain", {}).get("strength", 1 if "grain" in tables else 0) and not preview:
+        model = grain if isinstance(grain, GrainModel) else load_grain(grain or _grain_file(path, options.get("title")))
     tape = source(path, **options)
-    chosen = cadence if isinstance(cadence, Cadence) else load_cadence(cadence or beside(path, "cadence", title), tape)
+    if not isinstance(chosen, Cadence):
+        chosen = load_cadence(chosen, tape)
     film = ivtc(tape, chosen, **tables.get("ivtc", {}))
-    if "crop" in tables:
-        film = crop(film, **tables["crop"])
-    cleaned = clean(film, **tables["clean"]) if "clean" in tables else film
-    network = {"model": DEFAULT_MODEL} | tables.get("upscale", {})
-    network |= {"model": "none"} if preview else {"backend": backend}
+    cut = tables.get("crop", {})
+    film = crop(film, **cut) if cut else film
+    mend = {"grid": (cut.get("left", 0), cut.get("top", 0))} | tables.get("clean", {})
+    cleaned = clean(film, **mend) if "clean" in tables else film
+    network = {"model": DEFAULT_MODEL, "backend": backend or "auto"} | tables.get("upscale", {})
+    network |= {"model": "none"} if preview else {"backend": backend} if backend else {}
     big = upscale(cleaned, **network)
     if "steady" in tables and not preview:
         big = steady(big, cleaned, **tables["steady"])
-    model = None
-    if "grain" in tables and tables["grain"].get("strength", 1) and not preview:
-        model = grain if isinstance(grain, GrainModel) else load_grain(grain or _grain_file(path, title))
-        big = add_grain(deband(big), model, **tables["grain"])
+    ending = _known(cleaned, big) | {"deband": model is None} | tables.get("finish", {})
+    if model:
+        bands = tables.get("finish", {}).get("deband", True)
+        big = deband(big, preset=ending.get("preset", "safe")) if bands else big
+        big = add_grain(big, model, **tables["grain"])
+        ending["deband"] = False  # done, before the grain
     record = {
-        "made_by": f"ds9vs {_version()}",
+        "made_by": f"ds9vs {version('ds9vs')}",
         "source": Path(path).name,
         "content": chosen.tape.content,
-        "preset": preset,
+        "preset": Path(preset).name,
         "preview": preview,
-        "stages": {name: table for name, table in tables.items() if name != "upscale"} | {"upscale": network},
-        "backend": _backend(network, cleaned),
+        "stages": tables | {"upscale": network | {"model": Path(network["model"]).name}},
+        "model_sha256": None if network["model"] == "none" else load_model(network["model"], restore).sha256,
         "cadence": _cadence_facts(chosen),
         "grain": None if model is None else _digest(repr(model)),
     }
+    text = json.dumps(record, default=str)
     if sidecar is not None:
-        write_json(sidecar, record, restore)
-    ending = _known(cleaned, big) | {"deband": model is None} | tables.get("finish", {})
-    return finish(big, **ending).std.SetFrameProps(DS9VS_Provenance=json.dumps(record))
+        write_json(sidecar, json.loads(text), restore)
+    return finish(big, **ending).std.SetFrameProps(DS9VS_Provenance=text)
 
 
 def provenance(clip: vs.VideoNode) -> dict[str, Any]:
@@ -145,12 +167,18 @@ def provenance(clip: vs.VideoNode) -> dict[str, Any]:
         {}
     """
     with clip.get_frame(0) as frame:
-        text = frame.props.get("DS9VS_Provenance", "{}")
+        text, ran = frame.props.get("DS9VS_Provenance"), frame.props.get("DS9VS_Backend", "none")
+    if text is None:
+        return {}
     try:
-        record: dict[str, Any] = json.loads(text.decode() if isinstance(text, bytes) else str(text))
+        record: dict[str, Any] = json.loads(_text(text))
     except json.JSONDecodeError as error:
         raise CustomValueError(f"The clip's DS9VS_Provenance is no JSON of ours ({error}).", provenance) from error
-    return record
+    return record | {"backend": _text(ran)}
+
+
+def _text(prop: object) -> str:
+    return prop.decode() if isinstance(prop, bytes) else str(prop)
 
 
 def _tables(preset: str, settings: Mapping[str, Mapping[str, Any]] | None) -> dict[str, dict[str, Any]]:
@@ -185,11 +213,31 @@ def _grain_file(path: str | os.PathLike[str], title: int | None) -> Path:
     return found
 
 
+def _cadence(
+    path: str | os.PathLike[str], title: int | None, given: Cadence | str | os.PathLike[str] | None
+) -> Cadence | Path:
+    """The map, or its file: looked for before a disc is opened, which may take a minute the first time."""
+    if isinstance(given, Cadence):
+        return given
+    found = Path(given) if given is not None else beside(path, "cadence", title)
+    if not found.is_file():
+        number = f" --title {title}" if title is not None else ""
+        raise FileWasNotFoundError(
+            f"There is no cadence map {str(found)!r} yet; type: ds9vs analyse {str(path)!r}{number}", restore
+        )
+    return found
+
+
 def _cadence_facts(cadence: Cadence) -> dict[str, Any]:
+    """Counts that tell what was woven untouched, rescued from single fields, and rebuilt in places."""
+    lengths = np.diff(cadence.firsts)
     return {
         "shots": len(cadence.shots),
-        "pictures": len(cadence),
         "fields": cadence.fields_by_kind(),
+        "pictures": len(cadence),
+        "woven": int((lengths > 1).sum()),
+        "of_one_field": int((lengths == 1).sum()),
+        "combed": sum(len(shot.combed) for shot in cadence.shots),
         "digest": _digest(repr(cadence)),
     }
 
@@ -197,22 +245,11 @@ def _cadence_facts(cadence: Cadence) -> dict[str, Any]:
 def _known(small: vs.VideoNode, big: vs.VideoNode) -> dict[str, Any]:
     """What `finish` would ask the first enlarged picture for, so that evaluating a script does not run the network."""
     with small.get_frame(0) as frame:
-        sar = Fraction(int(frame.props["_SARNum"]), int(frame.props["_SARDen"]))
-        colour = {1: "709", 5: "625", 6: "525"}[int(frame.props["_Matrix"])]
-    return {"colour": colour, "sar": sar * Fraction(small.width * big.height, big.width * small.height)}
-
-
-def _backend(network: Mapping[str, Any], clip: vs.VideoNode) -> str:
-    """What runs the network, and why nothing that was to be tried before it."""
-    if network["model"] == "none":
-        return "none"
-    chosen = load_model(network["model"], restore)
-    return str(select_backend(chosen, clip.width, clip.height, backend=network["backend"], func=restore))
+        sar = Fraction(int(frame.props.get("_SARNum", 1)), int(frame.props.get("_SARDen", 1)))
+        matrix = int(frame.props.get("_Matrix", 2))
+    known: dict[str, Any] = {"sar": sar * Fraction(small.width * big.height, big.width * small.height)}
+    return known | ({"colour": COLOURS[matrix]} if matrix in COLOURS else {})
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _version() -> str:
-    return version("ds9vs")

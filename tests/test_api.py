@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import json
 import os
 import subprocess
@@ -162,7 +161,7 @@ def test_a_room_never_hides_its_function(first: str) -> None:
 
 
 def test_types_are_told() -> None:
-    for name, function in itertools.chain(PUBLIC.items()):
+    for name, function in PUBLIC.items():
         hints = typing.get_type_hints(function)
         assert "return" in hints, name
     assert (Path(ds9vs.__file__).parent / "py.typed").exists()

@@ -14,9 +14,11 @@ from jetpytools import CustomError, CustomValueError, FileWasNotFoundError
 import ds9vs
 from ds9vs.encode import encode, mux
 from ds9vs.files import run
+from ds9vs.measures import psnr
 from ds9vs.presets import preset_names
 from ds9vs.qc import Expected, verdict
 from ds9vs.restore import beside
+from ds9vs.upscale import DEFAULT_MODEL, model_get
 
 FAST = {"preset": "fast-480p"}
 
@@ -53,7 +55,8 @@ def test_in_time_with_the_audio_and_rightly_tagged(hybrid: Path, tmp_path: Path)
 def test_every_frame_tells_what_was_done(hybrid: Path, tmp_path: Path) -> None:
     clip = ds9vs.restore(hybrid, **FAST, sidecar=tmp_path / "side.json")
     record = ds9vs.provenance(clip)
-    assert record == json.loads((tmp_path / "side.json").read_text(encoding="utf-8"))
+    written = json.loads((tmp_path / "side.json").read_text(encoding="utf-8"))
+    assert record == written | {"backend": "none"}
     assert record["preset"] == "fast-480p"
     assert sum(record["cadence"]["fields"].values()) == 2 * ds9vs.source(hybrid).num_frames
     assert record["content"]
@@ -84,6 +87,23 @@ def test_every_show_preset_evaluates(preset: str, hybrid: Path) -> None:
     assert Fraction(clip.width, clip.height) == Fraction(4, 3)
 
 
+def test_the_whole_chain_with_the_network(hybrid: Path) -> None:
+    """A film picture and a video picture of the finished film, every stage on, against the same without the network."""
+    model_get(DEFAULT_MODEL, show=False)
+    clip = ds9vs.restore(hybrid, preset="ds9-1080p")
+    plain = ds9vs.restore(hybrid, preset="ds9-1080p", preview=True)
+    for n in (12, 40):
+        with clip.get_frame(n) as frame:
+            assert "DS9VS_Grain" in frame.props
+            assert float(frame.props["DS9VS_LRError"]) < 0.5
+            assert 0 <= float(frame.props["DS9VS_Limited"]) < 0.2
+        likeness = psnr(clip[n], plain[n])[0]
+        assert 28 < likeness < 60, "the network and the grain must show, and stay close to the source"
+    record = ds9vs.provenance(clip)
+    assert record["backend"].startswith(("ov-", "ort-", "trt"))
+    assert record["model_sha256"] and record["grain"]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -93,10 +113,11 @@ def test_every_show_preset_evaluates(preset: str, hybrid: Path) -> None:
         ({"settings": {"finish": {"bits": 9}}}, "bits"),
         ({"settings": {"grain": {"strength": 1.0}}, "grain": "nowhere.json"}, "nowhere.json"),
         ({"title": 7}, "7"),
-        ({"backend": "abacus", "preset": "ds9-1080p"}, "abacus"),
+        ({"backend": "abacus", "settings": {"upscale": {"model": DEFAULT_MODEL}}}, "abacus"),
     ],
 )
 def test_a_wrong_option_gets_a_sentence(options: dict[str, object], said: str, hybrid: Path) -> None:
+    model_get(DEFAULT_MODEL, show=False)
     with pytest.raises((CustomError, FileWasNotFoundError), match=said):
         ds9vs.restore(hybrid, **(FAST | options))  # type: ignore[arg-type]
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from numpy.typing import NDArray
 from vapoursynth import core
 
 from ..errors import CustomRuntimeError, CustomValueError
-from ..files import atomic, progress
+from ..files import atomic, progress, user_folder
 from ..plugins import require
 from ..props import field_order
 
@@ -221,13 +220,7 @@ def sample(tape: vs.VideoNode, tff: bool, windows: list[tuple[int, int]], func: 
 
 def user_cache() -> Path:
     """The folder in which a user's evidence is kept when no other is given."""
-    if sys.platform == "win32":
-        root = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    else:
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "ds9vs" / "evidence"
+    return user_folder("cache") / "evidence"
 
 
 def _chunk_path(folder: Path, n: int) -> Path:

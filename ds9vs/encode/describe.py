@@ -23,7 +23,8 @@ def describe(script: str, preset: str, settings: dict[str, Any], index: int = 0)
         return {"error": f"{script!r} sets no output {index}; end it with .set_output()."}
     clip = outputs[index].clip
     with clip.get_frame(0) as frame:
-        provenance = frame.props.get("DS9VS_Provenance", "{}")
+        text, ran = (frame.props.get(name, "") for name in ("DS9VS_Provenance", "DS9VS_Backend"))
+    provenance = json.loads(str(text) or "{}")
     return {
         "width": clip.width,
         "height": clip.height,
@@ -31,7 +32,7 @@ def describe(script: str, preset: str, settings: dict[str, Any], index: int = 0)
         "fps": [clip.fps.numerator, clip.fps.denominator],
         "format": clip.format.name,
         "x265": x265_args(clip, preset=preset, settings=settings),
-        "provenance": json.loads(str(provenance)),
+        "provenance": provenance | ({"backend": str(ran) or "none"} if provenance else {}),
     }
 
 
@@ -41,4 +42,4 @@ if __name__ == "__main__":
         answer = describe(**request)
     except Exception as error:  # whatever the user's script raises is the answer
         answer = {"error": str(error) or type(error).__name__}
-    print(json.dumps(answer))
+    print("\n" + json.dumps(answer))

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import CustomRuntimeError
+from ..errors import CustomRuntimeError, CustomValueError
 from ..files import atomic, existing, progress, run, tool, write_json
 
 __all__ = ["encode", "mux", "script_facts"]
@@ -24,7 +24,7 @@ __all__ = ["encode", "mux", "script_facts"]
 def environment() -> dict[str, str]:
     """The environment in which vspipe finds this Python: VSScript looks for it on PATH."""
     beside = str(Path(sys.executable).parent)
-    return os.environ | {"PATH": beside + os.pathsep + os.environ.get("PATH", "")}
+    return os.environ | {"PYTHONIOENCODING": "utf-8", "PATH": beside + os.pathsep + os.environ.get("PATH", "")}
 
 
 def script_facts(
@@ -38,13 +38,17 @@ def script_facts(
         FileWasNotFoundError: There is no such script.
         CustomRuntimeError: The script fails; its own words are in the message.
     """
-    request = {"script": str(existing(script, script_facts)), "preset": preset, "settings": dict(settings or {})}
+    path = existing(script, script_facts).resolve()
+    request = {"script": str(path), "preset": preset, "settings": dict(settings or {})}
     done = subprocess.run(
         [sys.executable, "-m", "ds9vs.encode.describe"],
         input=json.dumps(request),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
+        cwd=path.parent,  # where vspipe and every editor evaluate it
+        env=environment(),
     )
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
@@ -68,7 +72,8 @@ def encode(
 
     Args:
         script: A .vpy file.
-        out: The .hevc file; `out` + ".json" is the sidecar: what the clip was, how it was coded, its provenance.
+        out: The .hevc file; `out` + ".json" is the sidecar: what the clip was, how it was coded, its provenance. Of a
+            clip of variable rate, `out` + ".times.txt" are the timecodes for `mux`.
         preset: A name of `presets/x265/`, or the path of a .toml file.
         settings: x265 options that replace the preset's.
         show: Whether to draw a progress bar (standard error).
@@ -86,9 +91,11 @@ def encode(
         ...
         RuntimeError: (encode) ...
     """
+    text = existing(script, encode).read_text(encoding="utf-8", errors="replace")
     facts = script_facts(script, preset=preset, settings=settings)
     piped = facts["fps"][0] != 0
-    command = [tool("vspipe", encode), *(["-c", "y4m"] if piped else []), str(script), "-"]
+    times = [] if piped else ["--timecodes", f"{os.fspath(out)}.times.txt"]
+    command = [tool("vspipe", encode), *(["-c", "y4m"] if piped else times), str(script), "-"]
     with atomic(out, encode) as temporary, tempfile.TemporaryFile() as complaints:
         coder = [
             tool("x265", encode),
@@ -106,19 +113,24 @@ def encode(
             assert source.stdout and sink.stderr
             source.stdout.close()  # x265 alone holds the pipe now, so that vspipe ends when x265 does
             said: list[str] = []
-            with progress("encode", facts["frames"], show=show) as done:
-                for line in _lines(sink.stderr):
-                    said.append(line)
-                    counted = re.search(r"(\d+)(?:/\d+)? frames", line)
-                    if counted:
-                        done(int(counted[1]))
+            try:
+                with progress("encode", facts["frames"], show=show) as done:
+                    for line in _lines(sink.stderr):
+                        said.append(line)
+                        counted = re.search(r"(\d+)(?:/\d+)? frames", line)
+                        if counted:
+                            done(int(counted[1]))
+            except BaseException:
+                source.kill()
+                sink.kill()
+                raise
         complaints.seek(0)
         complaint = complaints.read().decode(errors="replace").strip().splitlines()
         if source.returncode or sink.returncode:
             words = [line for line in (complaint[-2:] if source.returncode else said[-2:]) if line.strip()]
             name = "vspipe" if source.returncode else "x265"
             raise CustomRuntimeError(f"{name} failed on {str(script)!r}: {' / '.join(words)}", encode)
-    record = {"script": Path(script).read_text(encoding="utf-8"), "x265_version": _version(said), **facts}
+    record = {"script": text, "x265_version": _version(said), **facts}
     write_json(f"{os.fspath(out)}.json", record, encode)
     return record
 
@@ -146,7 +158,10 @@ def mux(
 
     Raises:
         CustomRuntimeError: mkvmerge is missing or fails.
+        CustomValueError: Both or neither of `timecodes` and `fps` are given.
     """
+    if (timecodes is None) == (fps is None):
+        raise CustomValueError("Give either timecodes= (variable rate) or fps= (constant rate).", mux)
     with atomic(out, mux) as temporary:
         # A tick of 0.1 ms: the usual 1 ms would round a picture of 41.7 ms by up to 0.5 ms each time.
         words: list[str | os.PathLike[str]] = ["mkvmerge", "-q", "--timestamp-scale", "100000", "-o", temporary]

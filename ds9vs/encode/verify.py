@@ -56,7 +56,7 @@ def read_video(path: str | os.PathLike[str]) -> VideoFile:
     audio = next((s for s in streams if s["codec_type"] == "audio"), None)
     if video is None:
         raise CustomRuntimeError(f"{str(path)!r} holds no video track.", read_video)
-    fps = Fraction(video["avg_frame_rate"])
+    fps = _ratio(video.get("avg_frame_rate"), "/")
     packets = _packets(path, video["index"])
     start, end = _span(packets, 1 / fps if fps else Fraction(0))
     sound = _span(_packets(path, audio["index"]), Fraction(0)) if audio else (None, None)
@@ -103,6 +103,6 @@ def _span(packets: list[dict[str, Any]], duration: Fraction) -> tuple[Fraction, 
     return start, Fraction(last["pts_time"]) + Fraction(last.get("duration_time") or duration)
 
 
-def _ratio(text: str | None) -> Fraction:
-    numerator, _, denominator = (text or "0:1").partition(":")
-    return Fraction(int(numerator), int(denominator) or 1)
+def _ratio(text: str | None, sign: str = ":") -> Fraction:
+    numerator, _, denominator = (text or "0").partition(sign)
+    return Fraction(int(numerator), int(denominator or 1) or 1)

@@ -20,6 +20,11 @@ _PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020"}
 _TRANSFER = {1: "bt709", 6: "smpte170m", 16: "smpte2084", 18: "arib-std-b67"}
 _MATRIX = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc"}
 _CSP = {(0, 0): "i444", (1, 0): "i422", (1, 1): "i420"}
+_PROFILES = {
+    ("i420", 8): "main", ("i420", 10): "main10", ("i420", 12): "main12",
+    ("i422", 10): "main422-10", ("i422", 12): "main422-12",
+    ("i444", 8): "main444-8", ("i444", 10): "main444-10", ("i444", 12): "main444-12",
+}  # fmt: skip
 
 
 def x265_args(
@@ -28,7 +33,8 @@ def x265_args(
     """The arguments for `x265 --y4m` (or `--input-res …` for a clip of variable rate) that describe and code a clip.
 
     The first half is read from the clip and its first frame: depth, SAR, primaries, transfer, matrix, range, chroma
-    location, and, where the rate varies, the size and mean rate for a raw pipe. The second half is a preset of
+    location, and, where the rate varies, the size and the first frame's rate for a raw pipe (x265 spreads bits by it;
+    the times themselves go to the container). The second half is a preset of
     `presets/x265/`. Asking for the first frame renders it.
 
     Args:
@@ -46,17 +52,23 @@ def x265_args(
         >>> clip = core.std.BlankClip(format=vs.YUV420P10, width=64, height=48, length=1)
         >>> tagged = clip.std.SetFrameProps(_Matrix=1, _Primaries=1, _Transfer=1, _Range=0, _SARNum=1, _SARDen=1)
         >>> " ".join(x265_args(tagged, settings={"crf": 20})[:8])
-        '--input-depth 10 --output-depth 10 --sar 1:1 --colorprim bt709'
+        '--input-depth 10 --output-depth 10 --profile main10 --sar 1:1'
     """
     if clip.format.color_family != vs.YUV or clip.format.sample_type != vs.INTEGER or clip.format.bits_per_sample > 12:
         raise CustomValueError(
             f"x265 takes YUV of 8 to 12 bits, this clip is {clip.format.name}; end the script with ds9vs.finish().",
             x265_args,
         )
+    bits = clip.format.bits_per_sample
+    csp = _CSP.get((clip.format.subsampling_w, clip.format.subsampling_h), "")
+    if (csp, bits) not in _PROFILES:
+        raise CustomValueError(
+            f"No HEVC profile takes {clip.format.name}; end the script with ds9vs.finish(): 4:2:0 of 8, 10 or 12 bits.",
+            x265_args,
+        )
     with clip.get_frame(0) as frame:
         props = dict(frame.props)
-    bits = clip.format.bits_per_sample
-    words = ["--input-depth", str(bits), "--output-depth", str(bits)]
+    words = ["--input-depth", str(bits), "--output-depth", str(bits), "--profile", _PROFILES[csp, bits]]
     words += ["--sar", f"{_prop(props, '_SARNum')}:{_prop(props, '_SARDen')}"]
     words += [
         "--colorprim",
@@ -68,9 +80,8 @@ def x265_args(
     words += ["--range", "full" if _full_range(props) else "limited"]
     words += ["--chromaloc", str(int(props.get("_ChromaLocation", 0)))]
     if not clip.fps:
-        csp = _CSP[clip.format.subsampling_w, clip.format.subsampling_h]
         words += ["--input-res", f"{clip.width}x{clip.height}", "--input-csp", csp, "--frames", str(clip.num_frames)]
-        words += ["--fps", "30000/1001"]
+        words += ["--fps", f"{_prop(props, '_DurationDen')}/{_prop(props, '_DurationNum')}"]
     table = load_toml(preset_path("x265", preset, x265_args), x265_args) | dict(settings or {})
     table.pop("about", None)
     return words + [word for key, value in table.items() for word in _option(key, value)]

@@ -181,7 +181,9 @@ def _check_cut(clip: vs.VideoNode, sides: list[int]) -> None:
         raise CustomValueError("left, top, right and bottom are whole numbers of samples, 0 or more.", crop, sides)
     if sides[0] + sides[2] > clip.width - 16 or sides[1] + sides[3] > clip.height - 16:
         raise CustomValueError(f"This leaves nothing of {clip.width}x{clip.height}; cut less.", crop, sides)
-    steps = _steps(clip) * 2
+    # Only a cut of lines needs to know about fields, and so a picture.
+    across = 1 << clip.format.subsampling_w
+    steps = (across, _steps(clip)[1] if sides[1] or sides[3] else 1) * 2
     for name, n, step in zip(("left", "top", "right", "bottom"), sides, steps, strict=True):
         if n % step:
             raise CustomValueError(

@@ -52,8 +52,8 @@ AC3_FRAME = Fraction(1536, 48000)
 def verdict(path: str | os.PathLike[str], expected: Expected) -> Sequence[Check]:
     """Read a finished file back with ffprobe and check it, promise by promise.
 
-    The video starts within 1 ms of the audio or of zero, lasts as long as the tape within one picture, and its end is
-    within one picture and one AC-3 frame of the audio's.
+    The video starts within 1 ms of the audio (where there is one), lasts as long as the tape within one picture, and
+    ends within one picture and one AC-3 frame of the audio.
 
     Raises:
         FileWasNotFoundError: There is no such file.

@@ -12,7 +12,6 @@ import hashlib
 import os
 import shutil
 import struct
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from typing import Any
 import vapoursynth as vs
 
 from ..errors import CustomRuntimeError, CustomValueError
+from ..files import user_folder
 from ..plugins import require
 from ..props import set_duration, set_sar
 from .disc import Disc, Title, describe, ffmpeg_address
@@ -294,21 +294,13 @@ class Decoded:
 def cache_folder(cache: AnyPath | None = None) -> Path:
     """Where indexes are kept: the folder given, else the user's cache folder as the platform has it.
 
-    `%LOCALAPPDATA%` on Windows, `~/Library/Caches` on macOS, `$XDG_CACHE_HOME` or `~/.cache` elsewhere.
-
     Example:
         >>> cache_folder("here").name
         'here'
     """
     if cache is not None:
         return Path(cache)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "ds9vs"
+    return user_folder("cache")
 
 
 def _join(title: Title, angle: int, folder: Path) -> Decoded:

@@ -62,6 +62,8 @@ __all__ = [
 type Func = Callable[..., Any] | str
 
 GUARD_PROPS = ("DS9VS_LRError", "DS9VS_Limited")
+"""What the guard says of each picture."""
+OWN_PROPS = (*GUARD_PROPS, "DS9VS_Backend")
 LARGEST = 16384
 """Pixels on a side; more is a slip of the finger."""
 
@@ -92,7 +94,7 @@ def upscale(
 
     Props: all of the source's; `_SARNum`/`_SARDen` scaled exactly, out SAR = in SAR x (in width / out width) x
     (out height / in height), where the source has one; `_ChromaLocation` and field props gone; DS9VS_LRError and
-    DS9VS_Limited from the guard, of the last run.
+    DS9VS_Limited from the guard, of the last run; DS9VS_Backend says what ran the network, and why nothing before it.
 
     Args:
         clip: Progressive YUV or RGB of constant format and size, clean: networks enlarge noise as they do detail.
@@ -231,7 +233,7 @@ def _run(
     rgb = now.resize.Point(format=vs.RGBS, matrix_in=matrix) if yuv else now
     fed = (part(now) if network.luma_only else rgb).std.Expr("x 0 max 1 min")
     tiling = plan_tiles(network, now.width, now.height, tile=tile, overlap=overlap, func=upscale)
-    made, _ = infer(_neighbours(fed, clip, network.frames), network, tiling, backend=backend, func=upscale)
+    made, chosen = infer(_neighbours(fed, clip, network.frames), network, tiling, backend=backend, func=upscale)
     plain, base = _plain(clip, size), part(now).resize.Lanczos(*size)
     if network.output == "residual":
         joined = core.std.Expr([base, family(made)], f"x y {strength} * +")
@@ -253,7 +255,8 @@ def _run(
         result = core.std.ShufflePlanes(planes, [0, 0, 0], clip.format.color_family)
     else:
         result = core.std.ShufflePlanes([planes[0], plain], [0, 1, 2], vs.YUV)
-    return result.std.CopyFrameProps(clip).std.CopyFrameProps(planes[0 if yuv else 1], props=list(GUARD_PROPS))
+    result = result.std.CopyFrameProps(clip).std.CopyFrameProps(planes[0 if yuv else 1], props=list(GUARD_PROPS))
+    return result.std.SetFrameProps(DS9VS_Backend=str(chosen))
 
 
 def _neighbours(fed: vs.VideoNode, clip: vs.VideoNode, frames: int) -> list[vs.VideoNode]:
@@ -288,7 +291,7 @@ def _shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
 
 def _finished(result: vs.VideoNode, clip: vs.VideoNode) -> vs.VideoNode:
     """Props, SAR and the output's format."""
-    result = core.std.CopyFrameProps(result.std.CopyFrameProps(clip), result, props=list(GUARD_PROPS))
+    result = core.std.CopyFrameProps(result.std.CopyFrameProps(clip), result, props=list(OWN_PROPS))
     result = result.std.RemoveFrameProps(["_ChromaLocation", "_Field"]).std.SetFieldBased(0)
     shape = Fraction(clip.width * result.height, clip.height * result.width)
     if shape != 1:

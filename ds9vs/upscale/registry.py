@@ -113,13 +113,7 @@ def store() -> Path:
     named = os.environ.get("DS9VS_MODELS")
     if named:
         return Path(named).expanduser().absolute()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share"))
-    return base / "ds9vs" / "models"
+    return files.user_folder("data") / "models"
 
 
 @functools.cache

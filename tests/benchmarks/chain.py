@@ -21,8 +21,10 @@ import vapoursynth as vs
 from vapoursynth import core
 
 import ds9vs
-from ds9vs.upscale import DEFAULT_MODEL, load_model, select_backend
+from ds9vs.upscale import DEFAULT_MODEL
 from ds9vs.upscale.backend import infer
+from ds9vs.upscale.registry import load_model
+from ds9vs.upscale.tile import plan_tiles
 
 CACHE = 1024
 """Megabytes of VapourSynth's frame cache in every figure here."""
@@ -62,9 +64,9 @@ def cost(frames: int, model: str, runs: int) -> None:
             parts[name] = [seconds(out) for _ in range(runs)]
             if name == "upscale" and model != "none":
                 network = load_model(model, "benchmark")
-                chosen = select_backend(network, clip.width, clip.height).backend
                 planes = clip.resize.Bicubic(format=vs.GRAYS if network.luma_only else vs.RGBS, matrix_in=6)
-                bare = infer(held(planes), network, chosen)
+                tiling = plan_tiles(network, clip.width, clip.height)
+                bare, _ = infer([held(planes)], network, tiling, backend="auto")
                 parts["of it: bare inference"] = [seconds(bare) for _ in range(runs)]
             clip = held(out)
         whole = tape
