@@ -1,6 +1,9 @@
 # The project's commands. Each sets up what it needs first, in .venv, and in seconds when nothing changed.
 .PHONY: setup demo test check clean
 
+# A bare service may run without it, and vspipe keeps its configuration there.
+export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
+
 setup:
 	@sh tools/setup.sh
 

@@ -92,7 +92,7 @@ def restore(
     Args:
         path: A .vob, VIDEO_TS folder, .iso, .m2v, .mkv, .ts or .mp4.
         preset: A name of `presets/shows/`, or the path of a .toml file: a table of keyword arguments for each stage.
-            A stage without a table is left out.
+            A stage without a table is left out. Of [clean], rainbow and dotcrawl work on the tape.
         title: Which title of a disc; needed where there are several.
         cadence: The map, or its file; None for the file beside the disc (`ds9vs analyse` makes it).
         grain: The grain model, or its file; None for the file beside the disc (`ds9vs grain measure` makes it) when
@@ -123,17 +123,23 @@ def restore(
     tape = source(path, **options)
     if not isinstance(chosen, Cadence):
         chosen = load_cadence(chosen, tape)
+    mend = tables.get("clean", {})
+    composite = {key: mend[key] for key in ("rainbow", "dotcrawl", "standard") if key in mend}
+    if composite:  # the colour subcarrier turns over from tape frame to tape frame
+        tape = clean(tape, **composite)
     film = ivtc(tape, chosen, **tables.get("ivtc", {}))
     cut = tables.get("crop", {})
     film = crop(film, **cut) if cut else film
-    mend = {"grid": (cut.get("left", 0), cut.get("top", 0))} | tables.get("clean", {})
-    cleaned = clean(film, **mend) if "clean" in tables else film
+    if mend:  # at 16 bit, which keeps what lies between two codes of 8; the blocks lie where the disc has them
+        grid = {"grid": (cut.get("left", 0), cut.get("top", 0))}
+        film = film.resize.Point(format=film.format.replace(bits_per_sample=16).id)
+        film = clean(film, **grid | {key: value for key, value in mend.items() if key not in composite})
     network = {"model": DEFAULT_MODEL, "backend": backend or "auto"} | tables.get("upscale", {})
     network |= {"model": "none"} if preview else {"backend": backend} if backend else {}
-    big = upscale(cleaned, **network)
+    big = upscale(film, **network)
     if "steady" in tables and not preview:
-        big = steady(big, cleaned, **tables["steady"])
-    ending = _known(cleaned, big) | {"deband": model is None} | tables.get("finish", {})
+        big = steady(big, film, **tables["steady"])
+    ending = _known(film, big) | {"deband": model is None} | tables.get("finish", {})
     if model:
         bands = tables.get("finish", {}).get("deband", True)
         big = deband(big, preset=ending.get("preset", "safe")) if bands else big

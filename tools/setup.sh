@@ -49,20 +49,6 @@ apt_install() {
         -o DPkg::Lock::Timeout=120 "$@" >>"$log" 2>&1 </dev/null
 }
 
-programs() {
-    wanted='ffmpeg:ffmpeg ffprobe:ffmpeg x265:x265 mkvmerge:mkvtoolnix dvdauthor:dvdauthor spumux:dvdauthor
-        genisoimage:genisoimage'
-    [ "$for_what" = demo ] || wanted="$wanted mediainfo:mediainfo mpeg2enc:mjpegtools mplex:mjpegtools"
-    set --
-    for pair in $wanted; do
-        command -v "${pair%%:*}" >/dev/null 2>&1 && continue
-        case " $* " in *" ${pair##*:} "*) ;; *) set -- "$@" "${pair##*:}" ;; esac
-    done
-    [ $# -gt 0 ] || return 0
-    may_apt || die "programs are missing; $(words_for "$@")"
-    apt_install "$@" || die_with_log "apt-get failed, its last lines stand above; mend that or $(words_for "$@")"
-}
-
 # Every Python there is, one path a line, the preferred first: each on PATH (a shim may hide a good one), Debian's, pyenv's.
 candidates() (
     set -f
@@ -110,21 +96,21 @@ assert sys.version_info >= (3, 8)
 import ssl, importlib.util
 assert importlib.util.find_spec("pip") or importlib.util.find_spec("ensurepip")'
 
-# Set $uv: one that stands ready, or the locked one in .venv-uv.
-find_uv() {
+# Set $uv to one that stands ready.
+uv_ready() {
     found=$(command -v uv || :)
     case $found in "$here/.venv/"*) found= ;; esac # on PATH in an activated .venv, which may be about to go
     for uv in "$here/.venv-uv/bin/uv" "$found" "${HOME:-}/.local/bin/uv"; do
-        if [ -x "$uv" ] && "$uv" --version >/dev/null 2>&1; then return; fi
+        if [ -x "$uv" ] && "$uv" --version >/dev/null 2>&1; then return 0; fi
     done
+    return 1
+}
+
+# Set $uv to the locked one, in .venv-uv.
+fetch_uv() {
     uv=$here/.venv-uv/bin/uv
     python=$(first_that "$has_pip")
-    if [ -z "$python" ]; then
-        may_apt || die "some Python with pip is needed to begin; $(words_for python3-venv)"
-        apt_install python3-venv || die_with_log "apt-get failed, its last lines stand above; mend that or $(words_for python3-venv)"
-        python=$(first_that "$has_pip")
-        [ -n "$python" ] || die "no python3 >= 3.8 with pip runs, not even Debian's; install one, or uv"
-    fi
+    [ -n "$python" ] || die "no python3 >= 3.8 with pip runs, not even Debian's; install one, or uv"
     say "fetching uv with $python"
     rm -rf .venv-uv
     pin=$(grep '^uv==' requirements.lock)
@@ -168,19 +154,34 @@ import importlib.util, vapoursynth
 assert importlib.util.find_spec('ds9vs')" >/dev/null
 }
 
-programs
+# All that Debian's packages bring and that has no other source, asked for at once.
+programs() {
+    wanted='ffmpeg:ffmpeg ffprobe:ffmpeg x265:x265 mkvmerge:mkvtoolnix dvdauthor:dvdauthor spumux:dvdauthor
+        genisoimage:genisoimage'
+    [ "$for_what" = demo ] || wanted="$wanted mediainfo:mediainfo mpeg2enc:mjpegtools mplex:mjpegtools"
+    set --
+    for pair in $wanted; do
+        command -v "${pair%%:*}" >/dev/null 2>&1 && continue
+        case " $* " in *" ${pair##*:} "*) ;; *) set -- "$@" "${pair##*:}" ;; esac
+    done
+    [ -n "$had" ] || uv_ready || [ -n "$(first_that "$has_pip")" ] || set -- "$@" python3-venv
+    [ $# -gt 0 ] || return 0
+    may_apt || die "something is missing; $(words_for "$@")"
+    apt_install "$@" || die_with_log "apt-get failed, its last lines stand above; mend that or $(words_for "$@")"
+}
+
 # The stamp is there only when all was installed, and names the folder, which scripts in .venv/bin also name.
 stamp=.venv/.ds9vs-setup
 now="$(cat pyproject.toml requirements.lock tools/setup.sh | cksum) in $here"
 had=$(cat "$stamp" 2>/dev/null || :)
 case $had in
-*" in $here") if healthy; then
-    if [ "$had" = "$now" ]; then exit 0; fi
-else had=; fi ;;
+*" in $here") healthy || had= ;;
 *) had= ;;
 esac
 
-find_uv
+programs
+if [ "$had" = "$now" ]; then exit 0; fi
+uv_ready || fetch_uv
 if [ -z "$had" ]; then
     find_python
     say "making .venv with $python ($("$python" -V 2>&1))"
