@@ -77,7 +77,7 @@ def read_tape(path: Path, func: Func) -> TapeFile:
     Raises:
         CustomValueError: It is no such tape, or does not say which field comes first.
     """
-    entries = "stream=width,height,r_frame_rate,pix_fmt,field_order,nb_read_packets"
+    entries = "stream=width,height,r_frame_rate,pix_fmt,nb_read_packets"
     asked = ["-select_streams", "v:0", "-count_packets", "-show_entries", entries, "-of", "json"]
     said = run(["ffprobe", "-v", "error", *asked, path], func)
     streams = json.loads(said).get("streams") or [{}]
@@ -89,13 +89,17 @@ def read_tape(path: Path, func: Func) -> TapeFile:
             f"{path.name!r} is {what}; a tape is 720x480 at 30000/1001 or 720x576 at 25 frames a second, yuv420p.",
             func,
         )
-    order = found.get("field_order")
-    if order not in ("tt", "bt", "bb", "tb"):
+    # The first frame tells; the container's tag for it changed its meaning between releases of ffmpeg.
+    asked = ["-select_streams", "v:0", "-read_intervals", "%+#1", "-show_frames", "-of", "json"]
+    first = json.loads(run(["ffprobe", "-v", "error", *asked, path], func))["frames"][0]
+    if not first.get("interlaced_frame"):
         raise CustomValueError(
-            f"{path.name!r} does not say which field comes first (field_order {order}); tag it tt or bb.", func
+            f"{path.name!r} does not say which field comes first: it is flagged progressive; flag it tff or bff.", func
         )
     frames = int(found["nb_read_packets"])
-    return TapeFile(path=path, width=size[0], height=size[1], fps=rate, frames=frames, tff=order in ("tt", "bt"))
+    return TapeFile(
+        path=path, width=size[0], height=size[1], fps=rate, frames=frames, tff=bool(first["top_field_first"])
+    )
 
 
 def encode_video(
