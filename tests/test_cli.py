@@ -22,7 +22,7 @@ from ds9vs import cli, doctor
 from ds9vs.cadence import load_cadence
 from ds9vs.grain import load_grain, measure_grain
 from ds9vs.simulate import Truth
-from ds9vs.upscale import models_list
+from ds9vs.upscale import DEFAULT_MODEL, model_get, models_list
 from ds9vs.upscale.engine import Recipe
 
 type Command = Callable[..., tuple[int, str, str]]
@@ -200,6 +200,7 @@ def test_models_are_listed_a_line_each_and_shown(ds9vs: Command) -> None:
     assert code == 0
     assert out.startswith("upconv_7_photo: ")
     assert "sha256" in out
+    model_get(DEFAULT_MODEL, show=False)
     here = next(model for model in models_list() if model.present)
     code, out, _ = ds9vs("models", "get", here.name)
     assert (code, out) == (0, f"{here.path}\n")
