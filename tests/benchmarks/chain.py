@@ -27,7 +27,9 @@ from ds9vs.upscale.registry import load_model
 from ds9vs.upscale.tile import plan_tiles
 
 CACHE = 1024
-"""Megabytes of VapourSynth's frame cache in every figure here."""
+"""Megabytes of VapourSynth's frame cache when memory is measured."""
+ROOM = 6000
+"""Megabytes of it when cost is: 1 GB holds a dozen fp32 pictures of 2880x2160, and what falls out is made twice."""
 
 
 def held(clip: vs.VideoNode) -> vs.VideoNode:
@@ -83,12 +85,14 @@ def cost(frames: int, model: str, runs: int) -> None:
 
 
 READ = """
-import resource, sys, ds9vs
+import pathlib, re, sys, ds9vs
 from vapoursynth import core
 core.max_cache_size = int(sys.argv[2])
 clip = ds9vs.restore(sys.argv[1], preset="fast-480p")
 for _ in clip.frames(close=True): pass
-print(clip.num_frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# not ru_maxrss: a child inherits the peak of the process that started it
+status = pathlib.Path("/proc/self/status").read_text()
+print(clip.num_frames, int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) // 1024)
 """
 
 
@@ -110,13 +114,14 @@ def memory(lengths: list[int]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=48)
+    parser.add_argument("--frames", type=int, default=48, help="pictures for the cost; 0 leaves it out")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--memory", type=int, nargs="*", default=[300, 3000])
     parser.add_argument("--model", default=DEFAULT_MODEL)
     options = parser.parse_args()
-    core.max_cache_size = CACHE
-    cost(options.frames, options.model, options.runs)
+    core.max_cache_size = ROOM
+    if options.frames:
+        cost(options.frames, options.model, options.runs)
     memory(options.memory)
 
 
