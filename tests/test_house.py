@@ -105,7 +105,7 @@ def test_importing_loads_no_plugin() -> None:
 
 def test_no_committed_file_names_a_machine_or_a_registry() -> None:
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
-    pattern = re.compile(r"--(extra-)?index-url|find-links|/home/|/root/|\b(pypi|files)\.python" + r"hosted\b|file:///")
+    pattern = re.compile(r"--(extra-)?index-url|find-links|/(home|root)/|\b(pypi|files)\.python" + r"hosted\b|file:///")
     for name in files:
         path = ROOT / name
         if (
