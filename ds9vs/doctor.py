@@ -188,13 +188,11 @@ def _called(names: list[str]) -> Iterator[dict[str, str]]:
 
 
 def _plugins() -> Iterator[Finding]:
-    waiting = {}
-    if hasattr(core, "ncnn") and not vulkan_devices():
-        waiting["ncnn"] = Finding("plugin", "ncnn", "not run", f"loaded; no Vulkan device: {PLUGINS['ncnn'].purpose}")
-    rows = {row["name"]: row for row in _called([name for name in PLUGINS if name in CALLS and name not in waiting])}
+    idle = {"ncnn"} if hasattr(core, "ncnn") and not vulkan_devices() else set()
+    rows = {row["name"]: row for row in _called([name for name in PLUGINS if name in CALLS and name not in idle])}
     for name, plugin in PLUGINS.items():
-        if name in waiting:
-            yield waiting[name]
+        if name in idle:
+            yield Finding("plugin", name, "not run", f"loaded; no Vulkan device: {plugin.purpose}")
         elif name in RUNTIMES:
             there = "loaded" if hasattr(core, name) else "not installed"
             mend = "" if hasattr(core, name) else f"pip install '{RUNTIMES[name]}'"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,6 +52,7 @@ def test_a_hidden_plugin_is_missing_with_its_mend(monkeypatch: pytest.MonkeyPatc
     )
     monkeypatch.setattr(doctor, "CHILD", child(tmp_path, hide))
     monkeypatch.setattr(doctor, "PLUGINS", {name: PLUGINS[name] for name in ("znedi3", "bwdif", "noise")})
+    monkeypatch.setattr(doctor, "vulkan_devices", tuple)
     found = {f.name: f for f in doctor._plugins()}
     assert found["bwdif"].state == "missing"
     assert found["bwdif"].mend == f"pip install '{PLUGINS['bwdif'].package}'"
@@ -123,18 +125,21 @@ def test_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {f.state for f in doctor._gpus()} == {"not run"}
 
 
-def test_ncnn_without_a_device_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loaded", [True, False])
+def test_ncnn_is_called_unless_it_is_loaded_without_a_device(monkeypatch: pytest.MonkeyPatch, loaded: bool) -> None:
     asked: list[str] = []
 
     def called(names: list[str]) -> list[dict[str, str]]:
         asked.extend(names)
-        return [{"name": name, "state": "good", "said": "called"} for name in names]
+        return [{"name": name, "state": "missing", "said": "not loaded"} for name in names]
 
+    monkeypatch.setattr(doctor, "core", SimpleNamespace(ncnn=None) if loaded else SimpleNamespace())
     monkeypatch.setattr(doctor, "vulkan_devices", tuple)
     monkeypatch.setattr(doctor, "_called", called)
-    states = {f.name: f.state for f in doctor._plugins()}
-    assert "ncnn" not in asked
-    assert states["ncnn"] == "not run"
+    found = {f.name: f for f in doctor._plugins()}
+    assert ("ncnn" in asked) == (not loaded)
+    assert found["ncnn"].state == ("not run" if loaded else "missing")
+    assert found["ncnn"].mend == ("" if loaded else f"pip install '{PLUGINS['ncnn'].package}'")
 
 
 def test_programs_are_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

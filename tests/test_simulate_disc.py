@@ -176,7 +176,9 @@ def test_headers_tell_the_truth(hard: DiscFiles, soft: DiscFiles) -> None:
     for disc, order in ((hard, "tt"), (soft, "progressive")):
         video = video_of(disc.vob)
         assert (video["width"], video["height"]) == (720, 480)
-        assert video_of(disc.m2v)["avg_frame_rate"] == "30000/1001"  # of the sequence header
+        stream = disc.m2v.read_bytes()
+        rates = {stream[found.end() + 3] & 15 for found in re.finditer(b"\x00\x00\x01\xb3", stream)}
+        assert rates == {4}  # frame_rate_code of every sequence header: 30000/1001 (H.262 table 6-4)
         assert (video["sample_aspect_ratio"], video["display_aspect_ratio"]) == ("8:9", "4:3")
         assert [video[k] for k in ("color_space", "color_transfer", "color_primaries")] == ["smpte170m"] * 3
         assert video["field_order"] == order
@@ -187,6 +189,7 @@ def test_headers_tell_the_truth(hard: DiscFiles, soft: DiscFiles) -> None:
 
 def test_mediainfo_agrees(hard: DiscFiles, soft: DiscFiles) -> None:
     said = {name: re.sub(" +: ", ": ", shell("mediainfo", disc.vob)) for name, disc in (("hard", hard), ("soft", soft))}
+    assert "Frame rate: 29.970 (30000/1001) FPS" in said["hard"]
     assert "Scan type: Interlaced" in said["hard"]
     assert "Scan order: Top Field First" in said["hard"]
     assert "Scan order: 2:3 Pulldown" in said["soft"]

@@ -47,12 +47,21 @@ def test_card(seconds: float, rate: str, size: str = "720x480") -> list[str]:
 test_card.__test__ = False  # type: ignore[attr-defined]
 
 
-def interlaced(out: Path, seconds: float, *words: object, size: str = "720x480", rate: str = "30000/1001") -> Path:
-    """MPEG-2 of interlaced frames, top field first, B pictures, open and closed groups."""
+def interlaced(
+    out: Path,
+    seconds: float,
+    *words: object,
+    size: str = "720x480",
+    rate: str = "30000/1001",
+    marks: str = "field_mode=tff",
+) -> Path:
+    """MPEG-2 of interlaced frames, B pictures, open and closed groups; `marks`: order and colour, as setparams does."""
     fields = "60000/1001" if rate.endswith("1001") else "50"
+    first = "bottom" if "bff" in marks else "top"
     ffmpeg(
-        *(*test_card(seconds, fields, size), "-vf", "tinterlace=interleave_top,setfield=tff", "-c:v", "mpeg2video"),
-        *("-flags", "+ilme+ildct", "-top", 1, "-bf", 2, "-g", 6, "-b:v", "4M", "-maxrate", "6M", "-bufsize", "1835k"),
+        *(*test_card(seconds, fields, size), "-vf", f"tinterlace=interleave_{first},setparams={marks}"),
+        *("-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-bf", 2, "-g", 6),
+        *("-b:v", "4M", "-maxrate", "6M", "-bufsize", "1835k"),
         *("-aspect", "4:3", *words, "-f", "mpeg2video", out),
     )
     return out
@@ -158,7 +167,7 @@ def video_stream(address: str | Path) -> dict[str, str]:
 def decoded(address: str | Path, size: tuple[int, int] = (720, 480)) -> list[list[bytes]]:
     """The planes of each picture as ffmpeg decodes them in a line."""
     words = ["ffmpeg", "-v", "error", "-i", str(address), "-map", "0:v", "-f", "rawvideo", "-pix_fmt", "yuv420p"]
-    data = subprocess.run([*words, "-vsync", "0", "-"], check=True, capture_output=True).stdout
+    data = subprocess.run([*words, "-fps_mode", "passthrough", "-"], check=True, capture_output=True).stdout
     luma = size[0] * size[1]
     ends = [0, luma, luma * 5 // 4, luma * 3 // 2]
     pictures = [data[at : at + ends[3]] for at in range(0, len(data), ends[3])]
@@ -311,7 +320,7 @@ def test_a_break_between_cells_is_mended_in_pixels(media: Media, tmp_path: Path)
 
 
 def test_bottom_field_first(media: Media, tmp_path: Path) -> None:
-    path = interlaced(tmp_path / "bff.m2v", 0.3, "-top", 0)
+    path = interlaced(tmp_path / "bff.m2v", 0.3, marks="field_mode=bff")
     assert probe(path).titles[0].video.field_order == "bff"
     assert media.open(path).get_frame(0).props["_FieldBased"] == 1
 
@@ -345,8 +354,8 @@ def test_pal_and_wide(media: Media, tmp_path: Path) -> None:
 
 
 def test_stated_colour_is_no_guess(tmp_path: Path) -> None:
-    words = ("-colorspace", "bt470bg", "-color_primaries", "bt470bg", "-color_trc", "gamma28")
-    video = probe(interlaced(tmp_path / "a.m2v", 0.2, *words)).titles[0].video
+    marks = "field_mode=tff:colorspace=bt470bg:color_primaries=bt470bg:color_trc=bt470bg"
+    video = probe(interlaced(tmp_path / "a.m2v", 0.2, marks=marks)).titles[0].video
     assert (video.matrix, video.primaries, video.transfer, video.guesses) == (5, 5, 5, ())
 
 
@@ -703,7 +712,7 @@ def test_pictures_of_two_sizes(media: Media, tmp_path: Path) -> None:
 
 def test_a_variable_rate_is_refused(media: Media, tmp_path: Path) -> None:
     path = tmp_path / "vfr.mkv"
-    words = ("-vf", "select='lt(n,12)+not(mod(n,4))'", "-vsync", "vfr", "-c:v", "libx264", path)
+    words = ("-vf", "select='lt(n,12)+not(mod(n,4))'", "-fps_mode", "vfr", "-c:v", "libx264", path)
     ffmpeg(*test_card(2, "24"), *words)
     raising(lambda: media.open(path), "variable frame rate")
 

@@ -164,6 +164,10 @@ programs() {
         command -v "${pair%%:*}" >/dev/null 2>&1 && continue
         case " $* " in *" ${pair##*:} "*) ;; *) set -- "$@" "${pair##*:}" ;; esac
     done
+    # A compiler without the C library's headers, as Debian's minimal installs have it, compiles nothing.
+    if [ "$for_what" != demo ] && ! printf '#include <stdint.h>\n' | gcc -E - >/dev/null 2>&1; then
+        set -- "$@" gcc libc6-dev
+    fi
     [ -n "$had" ] || uv_ready || [ -n "$(first_that "$has_pip")" ] || set -- "$@" python3-venv
     [ $# -gt 0 ] || return 0
     may_apt || die "something is missing; $(words_for "$@")"

@@ -138,7 +138,7 @@ def find_scenes(path: str | os.PathLike[str], *, limit: int = 5000) -> list[tupl
         command: list[str | os.PathLike[str]] = ["ffmpeg", "-v", "error", "-nostdin", "-i", footage.path]
         small_grey = f"scale={width}:{height}:flags=area+bitexact,format=gray"
         command += ["-map", "0:v:0", "-vf", small_grey, "-frames:v", str(limit)]
-        run([*command, "-vsync", "0", "-f", "rawvideo", raw], find_scenes)
+        run([*command, "-fps_mode", "passthrough", "-f", "rawvideo", raw], find_scenes)
         small = np.fromfile(raw, np.uint8).reshape(-1, width * height).astype(np.float32)
     small -= small.mean(1, keepdims=True)
     change = np.abs(np.diff(small, axis=0)).mean(1)
@@ -181,7 +181,8 @@ class Source:
         self.path = folder / f"{os.urandom(8).hex()}.yuv"
         seek = ["-ss", f"{float((self.first - Fraction(1, 2)) / footage.fps):.6f}"] if self.first else []
         command: list[str | os.PathLike[str]] = ["ffmpeg", "-v", "error", "-nostdin", "-y", *seek, "-i", footage.path]
-        command += ["-map", "0:v:0", "-vf", filters, "-frames:v", str(wanted), "-vsync", "0", "-f", "rawvideo"]
+        command += ["-map", "0:v:0", "-vf", filters, "-frames:v", str(wanted)]
+        command += ["-fps_mode", "passthrough", "-f", "rawvideo"]
         run([*command, self.path], func)
         size_of = 2 * self.width * self.height
         if self.path.stat().st_size != wanted * size_of:

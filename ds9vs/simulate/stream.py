@@ -219,14 +219,16 @@ def _encode(tape: TapeFile, part: _Part, rate: int, aspect: str, closed: bool, j
     scan = "prog" if progressive else "tff" if tape.tff else "bff"
     command: list[str | Path] = [
         tool("ffmpeg", func), "-v", "error", "-y",
-        "-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", size, "-framerate", str(fps), "-i", "-",
+        "-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", size, "-framerate", str(fps),
+        # Said of what is read: an encoder of ffmpeg 7 takes colours from its pictures alone.
+        "-color_primaries", colours[0], "-color_trc", colours[1], "-colorspace", colours[2], "-color_range", "tv",
+        "-i", "-",
         "-vf", f"setfield={scan}",
         "-c:v", "mpeg2video", "-threads", "1", "-bitexact",
         "-intra_vlc", "1", "-non_linear_quant", "1", "-qmax", "28", "-dc", "10",
         "-b:v", str(rate), "-maxrate", str(PEAK_RATE), "-bufsize", str(buffer), "-rc_init_occupancy", str(buffer // 2),
         "-g", str(part.gop), "-bf", "2", "-sc_threshold", "1000000000",
         "-aspect", aspect, "-seq_disp_ext", "always", "-video_format", "ntsc" if tape.ntsc else "pal",
-        "-color_primaries", colours[0], "-color_trc", colours[1], "-colorspace", colours[2], "-color_range", "tv",
     ]  # fmt: skip
     if flags:
         command += ["-flags", flags]

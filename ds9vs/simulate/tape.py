@@ -351,16 +351,16 @@ def _encoder(
     path: Path, spec: TapeSpec, func: Func, *, rate: Fraction, interlaced: bool
 ) -> Iterator[Callable[[bytes], Any]]:
     """FFV1 in Matroska, the same bytes for the same pictures; takes planar 4:2:0 frames."""
-    order = ("tt" if spec.tff else "bb") if interlaced else "progressive"
     field = ("tff" if spec.tff else "bff") if interlaced else "prog"
     sar = "10/11" if spec.standard == "ntsc" else "12/11"
     colour = "smpte170m" if spec.standard == "ntsc" else "bt470bg"
     command = [tool("ffmpeg", func), "-v", "error", "-nostdin", "-y", "-f", "rawvideo", "-pix_fmt", "yuv420p"]
-    command += ["-s", f"{WIDTH}x{spec.height}", "-r", str(rate), "-i", "pipe:0"]
-    command += ["-vf", f"setsar={sar},setfield={field}"]
-    command += ["-c:v", "ffv1", "-level", "3", "-g", "1", "-slices", "4", "-threads", "2", "-field_order", order]
+    # What is said of the pictures read reaches the file from any ffmpeg; what is said of the encoder, not from 7 on.
     command += ["-color_range", "tv", "-colorspace", colour, "-color_primaries", colour, "-color_trc", "smpte170m"]
-    command += ["-chroma_sample_location", "left", "-fflags", "+bitexact", "-flags:v", "+bitexact", str(path)]
+    command += ["-chroma_sample_location", "left", "-s", f"{WIDTH}x{spec.height}", "-r", str(rate), "-i", "pipe:0"]
+    command += ["-vf", f"setsar={sar},setfield={field}"]
+    command += ["-c:v", "ffv1", "-level", "3", "-g", "1", "-slices", "4", "-threads", "2"]
+    command += ["-fflags", "+bitexact", "-flags:v", "+bitexact", str(path)]
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
         assert child.stdin is not None

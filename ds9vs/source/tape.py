@@ -81,7 +81,7 @@ def source(
         >>> from ds9vs.files import run
         >>> at = str(tmp_path / "a.m2v")
         >>> _ = run(["ffmpeg", "-f", "lavfi", "-i", "testsrc2=s=720x480:r=30000/1001:d=0.2", "-c:v", "mpeg2video",
-        ...          "-flags", "+ildct", "-top", "1", "-aspect", "4:3", "-b:v", "4M", at], "example")
+        ...          "-vf", "setfield=tff", "-flags", "+ildct", "-aspect", "4:3", "-b:v", "4M", at], "example")
         >>> tape = source(at, cache=tmp_path / "index")
         >>> tape.num_frames, tape.fps, tape.get_frame(0).props["_SARNum"]
         (6, Fraction(30000, 1001), 10)
