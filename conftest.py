@@ -7,12 +7,21 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import vapoursynth as vs
 from vapoursynth import core
 
 collect_ignore = ["tests/benchmarks"]
-core.num_threads = max(core.num_threads, 4) if "pytest" in __import__("sys").modules else core.num_threads
+
+
+def pytest_configure() -> None:
+    """Four threads at least, so that frames are in flight together on a small machine too.
+
+    A hook, not a line of the module: test_api's thread test imports this file in processes that set their own count
+    first, and dfttest2 aborts the process when the number of threads is lowered after its workers began.
+    """
+    core.num_threads = max(core.num_threads, 4)
 
 
 @pytest.fixture(autouse=True)
@@ -40,12 +49,30 @@ def digests(clip: vs.VideoNode, order: list[int] | None = None) -> dict[int, str
     return found
 
 
+def photograph(width: int, height: int, *, sharp: float, contrast: float, seed: int = 11) -> vs.VideoNode:
+    """One frame of a photograph's spectrum (1/f, damped beyond `sharp` cycles a sample), YUV444P8, tagged NTSC."""
+    rng = np.random.default_rng(seed)
+    distance = np.maximum(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None]), 1 / 64)
+    damped = np.exp(-((distance / sharp) ** 2)) / distance
+    grey = np.real(np.fft.ifft2(np.fft.fft2(rng.normal(size=(height, width))) * damped))
+    grey = (118 + grey * contrast / grey.std()).clip(16, 235).astype(np.uint8)
+    blank = core.std.BlankClip(format=vs.YUV444P8, width=width, height=height, length=1, keep=True)
+
+    def fill(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        for plane in range(3):
+            np.asarray(out[plane])[:] = grey if plane == 0 else 128 + (grey.astype(int) - 118) // 8
+        return out
+
+    return core.std.ModifyFrame(blank, blank, fill).std.SetFrameProps(_Matrix=6, _Range=0)
+
+
 @pytest.fixture
 def assert_pure() -> Callable[[Callable[[], vs.VideoNode]], None]:
     """Check that a clip gives the same pixels in order, backwards, and at random with four frames in flight.
 
-    The number of threads stays: dfttest2 aborts the process when it is lowered after its workers began. One thread
-    against four is tested in processes of their own, by test_api.
+    The number of threads stays, see `pytest_configure`: one against four is tested in processes of their own, by
+    test_api.
     """
 
     def check(build: Callable[[], vs.VideoNode]) -> None:

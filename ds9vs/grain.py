@@ -274,7 +274,8 @@ _HANN = np.outer(np.hanning(33)[:-1], np.hanning(33)[:-1])
 
 def _averaged(source: vs.VideoNode) -> tuple[vs.VideoNode, vs.VideoNode]:
     """The source at 16 bit, and its motion-compensated mean."""
-    require("mvu.Degrain", measure_grain)
+    for function in ("mvu.Degrain", "akarin.Expr"):
+        require(function, measure_grain)
     if source.format.color_family == vs.RGB or min(source.width, source.height) < 32:
         return source, source
     from vsdenoise import mc_degrain

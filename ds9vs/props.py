@@ -1,10 +1,11 @@
 """Frame properties in and out: the standard ones told truly, and our DS9VS_* table.
 
-A ground room: imports nothing of ours.
+A ground room: imports nothing of ours but the errors.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -13,7 +14,7 @@ import vapoursynth as vs
 
 from .errors import CustomValueError
 
-__all__ = ["PROPS", "as_progressive", "field_order", "set_duration", "set_sar"]
+__all__ = ["PROPS", "as_progressive", "field_order", "provenance", "set_duration", "set_sar"]
 
 type Func = Callable[..., Any] | str
 
@@ -68,3 +69,30 @@ def as_progressive(clip: vs.VideoNode, fps: Fraction | None = None) -> vs.VideoN
     """Mark a clip as progressive (`_FieldBased` 0, no `_Field`), and with `fps` give its rate and durations."""
     clip = clip.std.RemoveFrameProps(["_Field"]).std.SetFieldBased(0)
     return clip if fps is None else set_duration(clip, fps)
+
+
+def provenance(clip: vs.VideoNode) -> dict[str, Any]:
+    """What `restore` says of a clip that it made, and what ran its network; empty for any other clip.
+
+    Asking renders the first picture.
+
+    Raises:
+        CustomValueError: The property is there, but something else wrote it.
+
+    Example:
+        >>> provenance(core.std.BlankClip(length=1))
+        {}
+    """
+    with clip.get_frame(0) as frame:
+        text, ran = frame.props.get("DS9VS_Provenance"), frame.props.get("DS9VS_Backend", "none")
+    if text is None:
+        return {}
+    try:
+        record: dict[str, Any] = json.loads(_text(text))
+        return record | {"backend": _text(ran)}
+    except (TypeError, ValueError) as error:
+        raise CustomValueError(f"The clip's DS9VS_Provenance is no JSON of ours ({error}).", provenance) from error
+
+
+def _text(prop: object) -> str:
+    return prop.decode() if isinstance(prop, bytes) else str(prop)

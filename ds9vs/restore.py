@@ -29,6 +29,7 @@ from .finish.geometry import crop
 from .grain import GrainModel, add_grain, load_grain
 from .ivtc import ivtc
 from .presets import load_toml, preset_path
+from .props import provenance
 from .source import source
 from .steady import steady
 from .upscale import DEFAULT_MODEL, Backend, upscale
@@ -120,7 +121,7 @@ def restore(
     model = None
     if tables.get("grain", {}).get("strength", 1 if "grain" in tables else 0) and not preview:
         model = grain if isinstance(grain, GrainModel) else load_grain(grain or _grain_file(path, options.get("title")))
-    tape = source(path, **options)
+    decoded = tape = source(path, **options)
     if not isinstance(chosen, Cadence):
         chosen = load_cadence(chosen, tape)
     mend = tables.get("clean", {})
@@ -139,7 +140,7 @@ def restore(
     big = upscale(film, **network)
     if "steady" in tables and not preview:
         big = steady(big, film, **tables["steady"])
-    ending = _known(film, big) | {"deband": model is None} | tables.get("finish", {})
+    ending = _known(decoded, film, big) | {"deband": model is None} | tables.get("finish", {})
     if model:
         bands = tables.get("finish", {}).get("deband", True)
         big = deband(big, preset=ending.get("preset", "safe")) if bands else big
@@ -160,31 +161,6 @@ def restore(
     if sidecar is not None:
         write_json(sidecar, json.loads(text), restore)
     return finish(big, **ending).std.SetFrameProps(DS9VS_Provenance=text)
-
-
-def provenance(clip: vs.VideoNode) -> dict[str, Any]:
-    """What `restore` says of a clip that it made; empty for any other clip.
-
-    Raises:
-        CustomValueError: The property is there, but something else wrote it.
-
-    Example:
-        >>> provenance(core.std.BlankClip(length=1))
-        {}
-    """
-    with clip.get_frame(0) as frame:
-        text, ran = frame.props.get("DS9VS_Provenance"), frame.props.get("DS9VS_Backend", "none")
-    if text is None:
-        return {}
-    try:
-        record: dict[str, Any] = json.loads(_text(text))
-    except json.JSONDecodeError as error:
-        raise CustomValueError(f"The clip's DS9VS_Provenance is no JSON of ours ({error}).", provenance) from error
-    return record | {"backend": _text(ran)}
-
-
-def _text(prop: object) -> str:
-    return prop.decode() if isinstance(prop, bytes) else str(prop)
 
 
 def _tables(preset: str, settings: Mapping[str, Mapping[str, Any]] | None) -> dict[str, dict[str, Any]]:
@@ -248,9 +224,12 @@ def _cadence_facts(cadence: Cadence) -> dict[str, Any]:
     }
 
 
-def _known(small: vs.VideoNode, big: vs.VideoNode) -> dict[str, Any]:
-    """What `finish` would ask the first enlarged picture for, so that evaluating a script does not run the network."""
-    with small.get_frame(0) as frame:
+def _known(tape: vs.VideoNode, small: vs.VideoNode, big: vs.VideoNode) -> dict[str, Any]:
+    """What `finish` would ask the first enlarged picture for, so that evaluating a script does not run the network.
+
+    Read from the decoded tape: every stage before the enlarging keeps the matrix and the shape of a sample.
+    """
+    with tape.get_frame(0) as frame:
         sar = Fraction(int(frame.props.get("_SARNum", 1)), int(frame.props.get("_SARDen", 1)))
         matrix = int(frame.props.get("_Matrix", 2))
     known: dict[str, Any] = {"sar": sar * Fraction(small.width * big.height, big.width * small.height)}

@@ -28,6 +28,7 @@ __all__ = [
     "PAL",
     "Sync",
     "check",
+    "compare",
     "durations",
     "field_rate",
     "pick",
@@ -249,9 +250,11 @@ class Sync:
     """How far the picture clock strays from the tape's, at worst."""
     end: Fraction
     """How much later than on the disc the pictures end, seen from the audio's end."""
+    most: tuple[Fraction, Fraction, Fraction] = (Fraction(1, 1000), Fraction(1, 1000), Fraction(0))
+    """How much of each is allowed: 1 ms, 1 ms, and one picture plus one audio frame."""
 
 
-def check(
+def compare(
     timecodes: Sequence[Fraction],
     *,
     tape: Fraction,
@@ -259,11 +262,9 @@ def check(
     disc_audio: tuple[Fraction, Fraction],
     rate: Fraction | None = None,
     audio_frame: Fraction = Fraction(1536, 48000),
-    func: Func = "timing.check",
+    func: Func = "timing.compare",
 ) -> Sync:
-    """Compare the times of a restored file with the audio that came with the tape; refuse what is out of sync.
-
-    Start and drift may be 1 ms at most, the end one picture plus one audio frame. All times are seconds.
+    """Compare the times of a restored file with the audio that came with the tape. All times are seconds.
 
     Args:
         timecodes: Start of each picture in the restored file and the end of the last: pictures + 1 of them.
@@ -276,13 +277,12 @@ def check(
         func: The function that the error names.
 
     Raises:
-        CustomRuntimeError: It is out of sync; the sentence says in what and by how much.
         CustomValueError: There is no picture, or the times go backwards.
 
     Example:
         >>> codes = [Fraction(1001 * n, 24000) for n in range(5)]
         >>> sound = (Fraction(0), Fraction(1, 6))
-        >>> check(codes, tape=Fraction(1001 * 5, 30000), audio=sound, disc_audio=sound, rate=FILM).drift
+        >>> compare(codes, tape=Fraction(1001 * 5, 30000), audio=sound, disc_audio=sound, rate=FILM).drift
         Fraction(0, 1)
     """
     if len(timecodes) < 2:
@@ -296,16 +296,45 @@ def check(
         drift = last - first - tape
     else:
         drift = max((at - first - n / rate for n, at in enumerate(timecodes)), key=abs)
-    found = Sync(
+    picture = max(b - a for a, b in itertools.pairwise(timecodes))
+    return Sync(
         start=audio[0] - first - disc_audio[0],
         drift=drift,
         end=(last - sum(audio)) - (tape - sum(disc_audio)),
+        most=(Fraction(1, 1000), Fraction(1, 1000), picture + audio_frame),
     )
-    picture = max(b - a for a, b in itertools.pairwise(timecodes))
-    for what, value, most in (
-        ("The audio starts", found.start, Fraction(1, 1000)),
-        ("The picture clock drifts", found.drift, Fraction(1, 1000)),
-        ("The pictures end", found.end, picture + audio_frame),
+
+
+def check(
+    timecodes: Sequence[Fraction],
+    *,
+    tape: Fraction,
+    audio: tuple[Fraction, Fraction],
+    disc_audio: tuple[Fraction, Fraction],
+    rate: Fraction | None = None,
+    audio_frame: Fraction = Fraction(1536, 48000),
+    func: Func = "timing.check",
+) -> Sync:
+    """As `compare`, but refuse what is out of sync.
+
+    Raises:
+        CustomRuntimeError: It is out of sync; the sentence says in what and by how much.
+        CustomValueError: As `compare`.
+
+    Example:
+        >>> codes = [Fraction(1001 * n, 24000) for n in range(5)]
+        >>> sound = (Fraction(0), Fraction(1, 6))
+        >>> check(codes, tape=Fraction(1001 * 5, 30000), audio=sound, disc_audio=sound, rate=FILM).start
+        Fraction(0, 1)
+    """
+    found = compare(
+        timecodes, tape=tape, audio=audio, disc_audio=disc_audio, rate=rate, audio_frame=audio_frame, func=func
+    )
+    for what, value, most in zip(
+        ("The audio starts", "The picture clock drifts", "The pictures end"),
+        (found.start, found.drift, found.end),
+        found.most,
+        strict=True,
     ):
         if abs(value) > most:
             raise CustomRuntimeError(

@@ -15,10 +15,12 @@ import vapoursynth as vs
 from jetpytools import CustomRuntimeError, CustomValueError, FileWasNotFoundError
 from vapoursynth import core
 
-from ds9vs.encode import encode, mux, read_video, script_facts, x265_args
+from ds9vs import cli
+from ds9vs.encode import encode, encoded_files, mux, read_video, script_facts, x265_args
 from ds9vs.encode.pipe import environment
 from ds9vs.files import run, tool
 from ds9vs.qc import Expected, verdict
+from ds9vs.timing import FILM, NTSC, read_timecodes
 
 TAGS = {"_Matrix": 1, "_Primaries": 1, "_Transfer": 1, "_Range": 0, "_ChromaLocation": 0, "_SARNum": 1, "_SARDen": 1}
 
@@ -128,6 +130,22 @@ def test_the_verdict_sees_what_is_wrong(encoded: tuple[Path, dict[str, Any]], tm
     assert "drift over the whole length" in bad
 
 
+def test_the_verdict_tells_late_sound_alone_with_its_figure(
+    encoded: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    mkv, sound = tmp_path / "film.mkv", tmp_path / "sound.ac3"
+    run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=r=48000", "-t", "1", sound], "test")
+    wanted = Expected(
+        frames=24, width=128, height=96, dar=Fraction(4, 3), duration=Fraction(1001, 1000), fps=Fraction(24000, 1001)
+    )
+    for delay, bad in ((0, []), (20, ["start against the audio"])):
+        mux(encoded[0], mkv, fps=(24000, 1001), audio=[(sound, delay)])
+        checks = verdict(mkv, wanted)
+        assert {"drift over the whole length", "end against the audio"} < {check.name for check in checks}
+        assert [check.name for check in checks if not check.good] == bad
+    assert next(check.said for check in checks if not check.good).startswith("+20.00 ms")
+
+
 def test_timecodes_reach_the_container(encoded: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     from ds9vs.timing import write_timecodes
 
@@ -183,6 +201,45 @@ def test_a_failing_script_leaves_no_file_and_says_why(text: str, said: str, tmp_
     with pytest.raises(CustomRuntimeError, match=said):
         encode(bad, tmp_path / "bad.hevc", preset="fast", show=False)
     assert [path.name for path in tmp_path.iterdir()] == ["bad.vpy"]
+
+
+VARYING = """
+import vapoursynth as vs
+from vapoursynth import core
+c = core.std.BlankClip(format=vs.YUV420P10, width=128, height=96, length=6, fpsnum=24000, fpsden=1001, keep=True)
+c = c.std.SetFrameProps(_Matrix=1, _Primaries=1, _Transfer=1, _Range=0, _ChromaLocation=0, _SARNum=1, _SARDen=1)
+c = core.std.Splice([c, c.std.AssumeFPS(fpsnum=30000, fpsden=1001)], mismatch=True)
+"""
+
+
+def test_a_varying_rate_comes_with_its_timecodes_or_with_nothing(tmp_path: Path) -> None:
+    script, out = tmp_path / "varying.vpy", tmp_path / "varying.hevc"
+    script.write_text(VARYING + "c.std.FrameEval(lambda n: c if n < 9 else 1 / 0).set_output()\n", encoding="utf-8")
+    with pytest.raises(CustomRuntimeError, match="vspipe"):
+        encode(script, out, preset="fast", show=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["varying.vpy"]
+    script.write_text(VARYING + "c.set_output()\n", encoding="utf-8")
+    encode(script, out, preset="fast", show=False)
+    assert set(tmp_path.iterdir()) == {script, *encoded_files(out)}
+    wanted = [n / FILM if n < 6 else 6 / FILM + (n - 6) / NTSC for n in range(12)]
+    found = read_timecodes(encoded_files(out)[2])
+    assert max(abs(a - b) for a, b in zip(found, wanted, strict=True)) < Fraction(1, 10**6)
+
+
+def test_the_command_replaces_no_file_unasked(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "film.hevc"
+    monkeypatch.setattr(sys, "argv", ["ds9vs", "encode", str(script), str(out), "--preset", "fast"])
+    for path in encoded_files(out):
+        path.write_text("a day of work", encoding="utf-8")
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 1
+        said = capsys.readouterr().err
+        assert f"{path.name}' is there already" in said and "--force" in said
+        assert [found.read_text(encoding="utf-8") for found in tmp_path.iterdir()] == ["a day of work"]
+        path.unlink()
 
 
 def test_missing_things_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: Path) -> None:

@@ -13,6 +13,7 @@ from jetpytools import CustomRuntimeError, CustomValueError
 from numpy.typing import NDArray
 from vapoursynth import core
 
+from conftest import photograph
 from ds9vs import measures
 from ds9vs.measures import (
     comb,
@@ -33,24 +34,8 @@ def luma(clip: vs.VideoNode, n: int) -> NDArray[Any]:
         return np.array(frame[0])
 
 
-def picture(width: int = 224, height: int = 160) -> vs.VideoNode:
-    """One frame of a photograph's spectrum, YUV444P8."""
-    rng = np.random.default_rng(11)
-    distance = np.maximum(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None]), 1 / 64)
-    damped = (
-        np.fft.fft2(rng.normal(size=(height, width))) / np.maximum(distance, 1 / 64) * np.exp(-((distance / 0.2) ** 2))
-    )
-    grey = np.real(np.fft.ifft2(damped))
-    grey = (118 + grey * 35 / grey.std()).clip(16, 235).astype(np.uint8)
-    blank = core.std.BlankClip(format=vs.YUV444P8, width=width, height=height, length=1, keep=True)
-
-    def fill(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
-        out = f.copy()
-        for plane in range(3):
-            np.asarray(out[plane])[:] = grey if plane == 0 else 128 + (grey.astype(int) - 118) // 8
-        return out
-
-    return core.std.ModifyFrame(blank, blank, fill).std.SetFrameProps(_Matrix=6, _Range=0)
+def picture() -> vs.VideoNode:
+    return photograph(224, 160, sharp=0.2, contrast=35)
 
 
 def pan(length: int = 6, step: float = 2.5, fmt: int = vs.YUV420P8) -> vs.VideoNode:

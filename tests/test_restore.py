@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 import vapoursynth as vs
 from jetpytools import CustomError, CustomValueError, FileWasNotFoundError
 
 import ds9vs
+from ds9vs.cadence import analyse
 from ds9vs.encode import encode, mux
 from ds9vs.files import run
+from ds9vs.finish import crop
+from ds9vs.grain import measure_grain
+from ds9vs.ivtc import ivtc
 from ds9vs.measures import psnr
 from ds9vs.presets import preset_names
 from ds9vs.qc import Expected, verdict
 from ds9vs.restore import beside
+from ds9vs.simulate import Layer, ShotSpec, TapeSpec, make_tape, sample_footage
+from ds9vs.simulate.disc import make_disc
 from ds9vs.upscale import DEFAULT_MODEL, model_get
 
 FAST = {"preset": "fast-480p"}
@@ -80,11 +88,60 @@ def test_pure(hybrid: Path, assert_pure: Callable[[Callable[[], vs.VideoNode]], 
     assert_pure(lambda: ds9vs.restore(hybrid, **FAST)[30:42])
 
 
+def test_evaluating_renders_the_cleaned_picture_once(hybrid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    room = sys.modules["ds9vs.restore"]
+
+    def note(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        asked.append(n)
+        return f
+
+    def noted(clip: vs.VideoNode, **options: Any) -> vs.VideoNode:
+        made = ds9vs.clean(clip, **options)
+        return made.std.ModifyFrame(made, note)
+
+    monkeypatch.setattr(room, "clean", noted)
+    clip = ds9vs.restore(
+        hybrid, preset="safe", settings={"upscale": {"model": "none", "width": 1440, "height": 1080}}, preview=True
+    )
+    assert asked == [0]
+    clip.get_frame(1).close()
+    assert 1 in asked
+
+
 @pytest.mark.parametrize("preset", [name for name in preset_names("shows") if not name.startswith("pal")])
 def test_every_show_preset_evaluates(preset: str, hybrid: Path) -> None:
     clip = ds9vs.restore(hybrid, preset=preset, preview=True)
     assert clip.format.id == vs.YUV420P10
     assert Fraction(clip.width, clip.height) == Fraction(4, 3)
+
+
+def test_a_pal_disc_keeps_its_rate_shape_and_length(tmp_path: Path) -> None:
+    """The PAL preset, every stage of it but the network and smaller, on film as 2:2 and a shot of 50i."""
+    shots = (
+        ShotSpec(fields=70, layers=(Layer(pattern="2:2", stop=40),)),
+        ShotSpec(fields=30, layers=(Layer(kind="60i", start=5, stop=30, step=0, pan=(80.0, 10.0)),)),
+    )
+    make_tape(TapeSpec(shots=shots, standard="pal", seed=2), [sample_footage()], tmp_path, show=False)
+    disc = make_disc(tmp_path / "tape.mkv", tmp_path / "disc", iso=False, audio=False).video_ts
+    tape = ds9vs.source(disc)
+    assert (tape.width, tape.height, tape.fps) == (720, 576, 25)
+    found = analyse(tape, save=beside(disc, "cadence"), progress=False)
+    measure_grain(crop(ivtc(tape, found), left=8, right=8), pictures=4).save(beside(disc, "grain"))
+
+    plain = {"upscale": {"model": "none", "width": 960, "height": 720}}
+    clip = ds9vs.restore(disc, preset="pal-2160p", settings=plain)
+    assert clip.fps == 25
+    assert clip.num_frames == tape.num_frames == 50, "the film lasts as long as the tape"
+    assert (clip.format.name, clip.width, clip.height) == ("YUV420P10", 960, 720)
+    for n in (10, 40):
+        with clip.get_frame(n) as frame:
+            props = dict(frame.props)
+        assert Fraction(props["_SARNum"], props["_SARDen"]) == 1
+        assert [props[f"_{name}"] for name in ("Matrix", "Primaries", "Transfer", "Range")] == [1, 1, 1, 0]
+        assert Fraction(props["_DurationNum"], props["_DurationDen"]) == Fraction(1, 25)
+        assert {"DS9VS_Grain", "DS9VS_Kind", "DS9VS_Provenance"} <= set(props)
+        assert props["_FieldBased"] == 0
 
 
 def test_the_whole_chain_with_the_network(hybrid: Path) -> None:

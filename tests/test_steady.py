@@ -15,27 +15,13 @@ from jetpytools import CustomRuntimeError, CustomValueError
 from numpy.typing import NDArray
 from vapoursynth import core
 
-from conftest import digest, digests
+from conftest import digest, digests, photograph
 from ds9vs.measures import lr_consistency, pool_psnr, psnr, ssimulacra2, warping_error
 from ds9vs.steady import steady
 
 
 def texture(width: int = 560, height: int = 420, seed: int = 11) -> vs.VideoNode:
-    """One frame of an enlarged photograph's spectrum, YUV444P8."""
-    rng = np.random.default_rng(seed)
-    distance = np.maximum(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None]), 1 / 64)
-    damped = np.exp(-((distance / 0.22) ** 2)) / distance
-    grey = np.real(np.fft.ifft2(np.fft.fft2(rng.normal(size=(height, width))) * damped))
-    grey = (118 + grey * 30 / grey.std()).clip(16, 235).astype(np.uint8)
-    blank = core.std.BlankClip(format=vs.YUV444P8, width=width, height=height, length=1, keep=True)
-
-    def fill(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
-        out = f.copy()
-        for plane in range(3):
-            np.asarray(out[plane])[:] = grey if plane == 0 else 128 + (grey.astype(int) - 118) // 8
-        return out
-
-    return core.std.ModifyFrame(blank, blank, fill).std.SetFrameProps(_Matrix=6, _Range=0)
+    return photograph(width, height, sharp=0.22, contrast=30, seed=seed)
 
 
 def camera(width: int, height: int, *, length: int = 6, fmt: int = vs.YUV444P16, seed: int = 11) -> vs.VideoNode:

@@ -12,6 +12,7 @@ from typing import Any
 
 import vapoursynth as vs
 
+from ..props import provenance
 from .x265 import x265_args
 
 
@@ -22,9 +23,7 @@ def describe(script: str, preset: str, settings: dict[str, Any], index: int = 0)
     if index not in outputs:
         return {"error": f"{script!r} sets no output {index}; end it with .set_output()."}
     clip = outputs[index].clip
-    with clip.get_frame(0) as frame:
-        text, ran = (frame.props.get(name, "") for name in ("DS9VS_Provenance", "DS9VS_Backend"))
-    provenance = json.loads(str(text) or "{}")
+    clip.std.SetVideoCache(mode=1)  # the first picture, which is asked for twice, is rendered once
     return {
         "width": clip.width,
         "height": clip.height,
@@ -32,7 +31,7 @@ def describe(script: str, preset: str, settings: dict[str, Any], index: int = 0)
         "fps": [clip.fps.numerator, clip.fps.denominator],
         "format": clip.format.name,
         "x265": x265_args(clip, preset=preset, settings=settings),
-        "provenance": provenance | ({"backend": str(ran) or "none"} if provenance else {}),
+        "provenance": provenance(clip),
     }
 
 

@@ -5,6 +5,7 @@ Imports ground rooms and its neighbours. Never opens a clip itself: the script r
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from typing import Any
 from ..errors import CustomRuntimeError, CustomValueError
 from ..files import atomic, existing, progress, run, tool, write_json
 
-__all__ = ["encode", "mux", "script_facts"]
+__all__ = ["encode", "encoded_files", "mux", "script_facts"]
 
 
 def environment() -> dict[str, str]:
@@ -60,6 +61,17 @@ def script_facts(
     return facts
 
 
+def encoded_files(out: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
+    """The files that `encode` writes for the stream `out`: itself, its sidecar, and, of a variable rate, timecodes.
+
+    Example:
+        >>> [path.name for path in encoded_files("film.hevc")]
+        ['film.hevc', 'film.hevc.json', 'film.hevc.times.txt']
+    """
+    stream = Path(out)
+    return stream, Path(f"{stream}.json"), Path(f"{stream}.times.txt")
+
+
 def encode(
     script: str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -73,7 +85,7 @@ def encode(
     Args:
         script: A .vpy file.
         out: The .hevc file; `out` + ".json" is the sidecar: what the clip was, how it was coded, its provenance. Of a
-            clip of variable rate, `out` + ".times.txt" are the timecodes for `mux`.
+            clip of variable rate, `out` + ".times.txt" are the timecodes for `mux`. What is there is replaced.
         preset: A name of `presets/x265/`, or the path of a .toml file.
         settings: x265 options that replace the preset's.
         show: Whether to draw a progress bar (standard error).
@@ -94,9 +106,12 @@ def encode(
     text = existing(script, encode).read_text(encoding="utf-8", errors="replace")
     facts = script_facts(script, preset=preset, settings=settings)
     piped = facts["fps"][0] != 0
-    times = [] if piped else ["--timecodes", f"{os.fspath(out)}.times.txt"]
-    command = [tool("vspipe", encode), *(["-c", "y4m"] if piped else times), str(script), "-"]
-    with atomic(out, encode) as temporary, tempfile.TemporaryFile() as complaints:
+    stream, sidecar, times = encoded_files(out)
+    with contextlib.ExitStack() as held:
+        temporary = held.enter_context(atomic(stream, encode))
+        complaints = held.enter_context(tempfile.TemporaryFile())
+        how = ["-c", "y4m"] if piped else ["--timecodes", str(held.enter_context(atomic(times, encode)))]
+        command = [tool("vspipe", encode), *how, str(script), "-"]
         coder = [
             tool("x265", encode),
             *(["--y4m"] if piped else []),
@@ -131,7 +146,7 @@ def encode(
             name = "vspipe" if source.returncode else "x265"
             raise CustomRuntimeError(f"{name} failed on {str(script)!r}: {' / '.join(words)}", encode)
     record = {"script": text, "x265_version": _version(said), **facts}
-    write_json(f"{os.fspath(out)}.json", record, encode)
+    write_json(sidecar, record, encode)
     return record
 
 

@@ -35,6 +35,8 @@ class VideoFile:
     fps: Fraction
     frames: int
     """Counted packets, not what a header claims."""
+    times: tuple[Fraction, ...]
+    """Presentation time of each picture in seconds, ascending; none in an elementary stream."""
     start: Fraction
     """Presentation time of the first picture, in seconds."""
     end: Fraction
@@ -74,6 +76,7 @@ def read_video(path: str | os.PathLike[str]) -> VideoFile:
         range=video.get("color_range", ""),
         fps=fps,
         frames=len(packets),
+        times=tuple(sorted(Fraction(packet["pts_time"]) for packet in packets if "pts_time" in packet)),
         start=start,
         end=end,
         audio_start=sound[0],

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..encode import VideoFile, read_video
+from ..encode import read_video
+from ..timing import compare
 
 __all__ = ["Check", "Expected", "verdict"]
 
@@ -44,16 +45,11 @@ class Expected:
     matrix: str = "bt709"
 
 
-MILLISECOND = Fraction(1, 1000)
-AC3_FRAME = Fraction(1536, 48000)
-"""Seconds of one AC-3 frame at 48 kHz (ATSC A/52)."""
-
-
 def verdict(path: str | os.PathLike[str], expected: Expected) -> Sequence[Check]:
     """Read a finished file back with ffprobe and check it, promise by promise.
 
-    The video starts within 1 ms of the audio (where there is one), lasts as long as the tape within one picture, and
-    ends within one picture and one AC-3 frame of the audio.
+    The video lasts as long as the tape within one picture; its clock, and where there is audio its start and end
+    against it, keep the limits of `timing.check`.
 
     Raises:
         FileWasNotFoundError: There is no such file.
@@ -77,17 +73,21 @@ def verdict(path: str | os.PathLike[str], expected: Expected) -> Sequence[Check]
         _equal("pictures", str(file.frames), str(expected.frames)),
         _within("length against the tape", length - expected.duration, picture),
     ]
-    if expected.fps:
-        checks.append(_rate(file, expected.fps))
-    if file.audio_start is not None and file.audio_end is not None:
-        checks.append(_within("start against the audio", file.start - file.audio_start, MILLISECOND))
-        checks.append(_within("end against the audio", file.end - file.audio_end, picture + AC3_FRAME))
-    return checks
-
-
-def _rate(file: VideoFile, fps: Fraction) -> Check:
-    """Compare the length that the packets have with the one that their count makes: containers round each time."""
-    return _within("drift over the whole length", (file.end - file.start) - file.frames / fps, MILLISECOND)
+    has_audio = file.audio_start is not None and file.audio_end is not None
+    begins = file.start if file.audio_start is None else file.audio_start
+    ends = file.end if file.audio_end is None else file.audio_end
+    found = compare(
+        [*file.times, file.end],
+        tape=length,
+        audio=(begins, ends - begins),
+        disc_audio=(Fraction(0), length),
+        rate=expected.fps or None,
+        func=verdict,
+    )
+    names = ("start against the audio", "drift over the whole length", "end against the audio")
+    told = (has_audio, bool(expected.fps), has_audio)
+    times = zip(names, (found.start, found.drift, found.end), found.most, strict=True)
+    return [*checks, *(_within(*row) for row, tell in zip(times, told, strict=True) if tell)]
 
 
 def _equal(name: str, found: str, wanted: str) -> Check:
