@@ -23,6 +23,8 @@ from rich.text import Text
 from .errors import CustomError, CustomValueError, FileWasNotFoundError
 
 if TYPE_CHECKING:
+    from .cadence import Cadence
+    from .cadence.override import Override
     from .source.disc import Title as DiscTitle
 
 __all__ = ["main"]
@@ -36,9 +38,13 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=True, help="Networks: which there are, their licences, fetching them.")
 engine_app = typer.Typer(no_args_is_help=True, help="TensorRT engines: built once for a model, a size and a GPU.")
 grain_app = typer.Typer(no_args_is_help=True, help="Film grain: measured once for a disc.")
+cadence_app = typer.Typer(
+    no_args_is_help=True, help="The cadence map: drawn, corrected, exchanged with other programs."
+)
 app.add_typer(models_app, name="models")
 app.add_typer(engine_app, name="engine")
 app.add_typer(grain_app, name="grain")
+app.add_typer(cadence_app, name="cadence")
 
 out = Console()
 
@@ -47,6 +53,11 @@ Map = Annotated[Path | None, typer.Option("--output", "-o", help="The file; besi
 Footage = Annotated[Path | None, typer.Option(help="Progressive 24 fps video; the shipped sample if left out.")]
 Title = Annotated[int | None, typer.Option(help="Title of the disc; needed where there are several.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
+MapFile = Annotated[Path, typer.Argument(metavar="MAP", help="The cadence map, as `ds9vs analyse` wrote it.")]
+Frames = Annotated[str | None, typer.Option(help="Frames of the tape, FIRST-END (end exclusive), or one.")]
+Fields = Annotated[str | None, typer.Option(help="Fields of the tape, two for each frame.")]
+Time = Annotated[str | None, typer.Option(help="Time on the tape, 0:00:20.020-0:00:23.357 or in seconds.")]
+Shown = Annotated[str | None, typer.Option("--output", help="Frames of the restored clip at 23.976 (PAL: 25).")]
 
 
 def main() -> None:
@@ -195,11 +206,15 @@ def analyse(disc: Disc, title: Title = None, output: Map = None, force: Force = 
     """Find out what every field of the tape is, and save the map. Resumes where it was interrupted."""
     from .cadence import analyse as solve
     from .cadence import load_cadence
+    from .cadence.override import overrides_path
     from .restore import beside
     from .source import source
 
     target = output or beside(disc, "cadence", title)
-    found = solve(source(disc, title=title), cache=target.parent / "ds9vs-cache")
+    said = overrides_path(target)
+    found = solve(
+        source(disc, title=title), cache=target.parent / "ds9vs-cache", overrides=said if said.exists() else ()
+    )
     _keep(target, found, load_cadence, found.save, force)
     total = 2 * found.tape.frames
     shares = ", ".join(f"{kind} {100 * count / total:.1f} %" for kind, count in found.fields_by_kind().items() if count)
@@ -223,6 +238,188 @@ def _keep[T](target: Path, found: T, load: Callable[[Path], T], save: Callable[[
             "ds9vs",
         )
     save(target)
+
+
+@cadence_app.command("show")
+def cadence_show(
+    map_file: MapFile,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The page; beside the map if left out.")] = None,
+    disc: Annotated[Path | None, typer.Option(help="The disc, for thumbnails.")] = None,
+    title: Title = None,
+    shots: Annotated[int, typer.Option(help="How many shots are listed, least sure first.")] = 60,
+) -> None:
+    """Draw the tape: a page (HTML) and a PNG with cadence, confidence, evidence and the least sure shots."""
+    from .cadence import load_cadence
+    from .cadence.again import find_evidence
+    from .cadence.override import load_overrides, overrides_path
+    from .cadence.show import draw
+    from .source import source
+
+    tape = None if disc is None else source(disc, title=title)
+    found = load_cadence(map_file, tape)
+    evidence = find_evidence(found.tape, map_file)
+    said = load_overrides(overrides_path(map_file), found.tape)
+    target = output or map_file.with_suffix(".html")
+    made = draw(found, target, evidence=evidence, tape=tape, overrides=said, name=str(map_file), shots=shots)
+    _say(f"{made[0]} and {made[1].name}: {_count(len(found.shots), 'shot')}, {min(shots, len(found.shots))} listed")
+    if evidence is None:
+        _say("note: what was measured is no longer cached, its lanes are empty; ds9vs analyse measures again")
+
+
+@cadence_app.command("set")
+def cadence_set(
+    map_file: MapFile,
+    frames: Frames = None,
+    fields: Fields = None,
+    time: Time = None,
+    shown: Shown = None,
+    cadence: Annotated[str | None, typer.Option(help="film, 30p, 60i or layered.")] = None,
+    phase: Annotated[int | None, typer.Option(help="Place of the first field in its cycle; found if left out.")] = None,
+    note: Annotated[list[str] | None, typer.Option(help="still, fade, credits or blended; may be repeated.")] = None,
+) -> None:
+    """Say what a stretch of tape is; everything else is solved again around it."""
+    from .cadence import load_cadence
+    from .cadence.override import load_overrides, made, overrides_path, put
+
+    found = load_cadence(map_file)
+    first, stop = _stretch(found, cadence_set, frames, fields, time, shown)
+    new = made("", cadence_set, first=first, stop=stop, kind=cadence, phase=phase, notes=tuple(note or ()))
+    said = put(load_overrides(overrides_path(map_file), found.tape), new, found.tape)
+    _correct(map_file, found, said)
+
+
+@cadence_app.command("cut")
+def cadence_cut(
+    map_file: MapFile,
+    frame: Annotated[str | None, typer.Option(help="Frame of the tape.")] = None,
+    field: Annotated[str | None, typer.Option(help="Field of the tape.")] = None,
+    time: Annotated[str | None, typer.Option(help="Time on the tape, 0:00:20.020 or in seconds.")] = None,
+    shown: Annotated[str | None, typer.Option("--output", help="Frame of the restored clip.")] = None,
+) -> None:
+    """Say that a new shot begins at a frame or field of the tape."""
+    from .cadence import load_cadence
+    from .cadence.override import load_overrides, made, overrides_path, put
+
+    found = load_cadence(map_file)
+    first, _ = _stretch(found, cadence_cut, frame, field, time, shown)
+    new = made("", cadence_cut, first=first, stop=first + 1, cut=True)
+    _correct(map_file, found, put(load_overrides(overrides_path(map_file), found.tape), new, found.tape))
+
+
+@cadence_app.command("unset")
+def cadence_unset(
+    map_file: MapFile,
+    frames: Frames = None,
+    fields: Fields = None,
+    time: Time = None,
+    shown: Shown = None,
+    everything: Annotated[bool, typer.Option("--all", help="Take back all of it.")] = False,
+) -> None:
+    """Take back what was said of a stretch of tape."""
+    from .cadence import load_cadence
+    from .cadence.override import clear, load_overrides, overrides_path
+
+    found = load_cadence(map_file)
+    stretch = (0, 2 * found.tape.frames)
+    if not everything:
+        stretch = _stretch(found, cadence_unset, frames, fields, time, shown)
+    said = load_overrides(overrides_path(map_file), found.tape)
+    left = clear(said, *stretch, found.tape)
+    if left == said:
+        _say("Nothing was said of it.")
+        return
+    _correct(map_file, found, left)
+
+
+@cadence_app.command("export")
+def cadence_export(
+    map_file: MapFile,
+    form: Annotated[str, typer.Option("--format", help="wob, tfm, tdecimate, timecodes, qp or chapters.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file; beside the map if left out.")] = None,
+    timing: Annotated[str, typer.Option(help="Of the clip that a QP file is for: film, native or video.")] = "film",
+    disc: Annotated[Path | None, typer.Option(help="What a Wobbly project opens.")] = None,
+    force: Force = False,
+) -> None:
+    """Write the map in another program's format."""
+    from .cadence import exchange, load_cadence
+    from .ivtc import shown
+
+    found = load_cadence(map_file)
+    writers: dict[str, tuple[str, Callable[[Path], object]]] = {
+        "wob": (".wob", lambda path: exchange.write_wobbly(found, path, source=str(disc.absolute()) if disc else "")),
+        "tfm": (".tfm.txt", lambda path: exchange.write_tfm(found, path)),
+        "tdecimate": (".tdecimate.txt", lambda path: exchange.write_tdecimate(found, path)),
+        "timecodes": (".timecodes.txt", lambda path: exchange.write_native_timecodes(found, path)),
+        "qp": (".qp.txt", lambda path: exchange.write_qp(found, shown(found, timing), path)),  # type: ignore[arg-type]
+        "chapters": (".chapters.txt", lambda path: exchange.write_chapters(found, path)),
+    }
+    if form not in writers:
+        raise CustomValueError(f"--format is {form!r}; give one of {', '.join(writers)}.", cadence_export)
+    suffix, write = writers[form]
+    target = output or map_file.with_suffix(suffix)
+    if target.exists() and not force:
+        raise CustomValueError(f"{str(target)!r} is there already; replace it with --force.", cadence_export)
+    write(target)
+    _say(f"{target}: {_count(len(found.shots), 'shot')}, {_count(len(found), 'picture')}")
+
+
+@cadence_app.command("import")
+def cadence_import(
+    map_file: MapFile,
+    file: Annotated[Path, typer.Argument(help="A Wobbly project, a file of TFM or TDecimate, or timecodes.")],
+    form: Annotated[
+        str | None, typer.Option("--format", help="wob, tfm, tdecimate or timecodes, if it is unclear.")
+    ] = None,
+) -> None:
+    """Take over what another program says, as corrections that win over older ones; timecodes are only compared."""
+    from .cadence import load_cadence
+    from .cadence.adopt import check_timecodes, read_foreign
+    from .cadence.override import load_overrides, overrides_path, put
+
+    found = load_cadence(map_file)
+    if form == "timecodes":
+        _say(f"{file}: as the map, to within {1000 * float(check_timecodes(file, found)):.3f} ms")
+        return
+    said = load_overrides(overrides_path(map_file), found.tape)
+    for one in read_foreign(file, found.tape, form):
+        said = put(said, one, found.tape)
+    _correct(map_file, found, said)
+
+
+def _stretch(found: Cadence, func: Callable[..., None], *given: str | None) -> tuple[int, int]:
+    """The fields that were named, in exactly one of four ways: tape frames, fields, time, frames of the clip."""
+    from .cadence.override import span
+    from .ivtc import shown
+
+    frames, fields, time, output = given
+    if sum(word is not None for word in given) != 1:
+        raise CustomValueError("Name the stretch in exactly one way: by frames, fields, time or output.", func)
+    if output is not None:
+        order = shown(found)
+        first, stop = span(found.tape, "fields", output, func, name="--output", count=len(order))
+        return int(found.firsts[order[first]]), int(found.firsts[order[stop - 1] + 1])
+    if frames is not None:
+        return span(found.tape, "frames", frames, func)
+    return (
+        span(found.tape, "fields", fields, func) if fields is not None else span(found.tape, "time", time or "", func)
+    )
+
+
+def _correct(map_file: Path, found: Cadence, said: Sequence[Override]) -> None:
+    """Solve again around corrections if that needs no pass over the tape; then save them, and the map."""
+    from .cadence.again import solve_again
+    from .cadence.override import overrides_path, save_overrides
+
+    solved = solve_again(found, map_file, said)
+    target = overrides_path(map_file)
+    save_overrides(target, said, found.tape)
+    _say(f"{target}: {_count(len(said), 'correction')}")
+    if solved is None:
+        _say(f"What was measured is no longer cached; type: ds9vs analyse DISC -o {shlex.quote(str(map_file))} --force")
+        return
+    solved.save(map_file)
+    changed = len(set(solved.shots) - set(found.shots))
+    _say(f"{map_file}: solved again, {_count(len(solved.shots), 'shot')}, {changed} of them new or different")
 
 
 @grain_app.command("measure")
@@ -358,9 +555,11 @@ def encode(
 ) -> None:
     """Pipe a script through vspipe into x265 with the flags that its clip needs."""
     from .encode import encode as run
+    from .encode import encoded_files
 
-    if output.exists() and not force:
-        raise CustomValueError(f"{str(output)!r} is there already; replace it with --force, or give another name.", run)
+    there = [str(path) for path in encoded_files(output) if path.exists()]
+    if there and not force:
+        raise CustomValueError(f"{there[0]!r} is there already; replace it with --force, or give another name.", run)
     record = run(script, output, preset=preset)
     _say(f"{output}: {record['frames']} pictures of {record['width']}x{record['height']}")
 

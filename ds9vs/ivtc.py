@@ -25,7 +25,7 @@ from .plugins import require
 from .props import as_progressive
 from .timing import NTSC, PAL, pick, share, slots
 
-__all__ = ["Timing", "ivtc"]
+__all__ = ["Timing", "ivtc", "shown"]
 
 type Func = Callable[..., Any] | str
 type Ints = NDArray[np.int64]
@@ -121,15 +121,7 @@ def ivtc(
     top_first = _check(tape, cadence, timing)
     pictures = _pictures(cadence)
     fields = Fraction(tape.fps) * 2
-    even = (pictures.kind == "film") & (pictures.length >= 2) & (pictures.length <= 3)
-    num, den = share(pictures.length, even, pictures.cut)
-    rate: Fraction | None
-    if timing == "film":
-        order, rate = _film_slots(pictures, num / den, fields)
-    elif timing == "video":
-        order, rate = np.repeat(np.arange(len(pictures.first)), pictures.length), fields
-    else:
-        order, rate = np.arange(len(pictures.first)), None
+    order, rate, num, den = _order(pictures, timing, fields)
     table = _table(pictures, order, None if rate else lambda p: Fraction(int(num[p]), int(den[p])) / fields)
 
     clip = _woven(tape, pictures, order, top_first)
@@ -147,16 +139,58 @@ def ivtc(
     return clip if rate else _variable(clip)
 
 
+def shown(cadence: Cadence, timing: Timing = "film") -> Ints:
+    """Number of the picture that each frame of `ivtc(tape, cadence, timing=timing)` shows, ascending; reads no tape.
+
+    Args:
+        cadence: The map.
+        timing: How the pictures lie in time, as `ivtc` has it.
+
+    Raises:
+        CustomValueError: The timing is unknown, or the tape has a rate that has no film rate.
+
+    Example:
+        >>> from ds9vs.cadence.model import Cadence, Shot, Tape
+        >>> film = Shot(first=0, stop=10, kind="film", lengths="2323", confidence=0.99)
+        >>> whole = Cadence(tape=Tape(frames=5, fps=(30000, 1001), tff=True, content=""), shots=(film,))
+        >>> shown(whole).tolist(), shown(whole, "video").tolist()
+        ([0, 1, 2, 3], [0, 0, 1, 1, 1, 2, 2, 3, 3, 3])
+    """
+    rate = Fraction(*cadence.tape.fps)
+    _check_timing(timing, rate, shown)
+    return _order(_pictures(cadence), timing, 2 * rate)[0]
+
+
+def _order(pictures: _Pictures, timing: str, fields: Fraction) -> tuple[Ints, Fraction | None, Ints, Ints]:
+    """The picture of each frame, the frames' rate if it is constant, and the pictures' durations in fields."""
+    even = (pictures.kind == "film") & (pictures.length >= 2) & (pictures.length <= 3)
+    num, den = share(pictures.length, even, pictures.cut)
+    if timing == "film":
+        return *_film_slots(pictures, num / den, fields), num, den
+    if timing == "video":
+        return np.repeat(np.arange(len(pictures.first)), pictures.length), fields, num, den
+    return np.arange(len(pictures.first)), None, num, den
+
+
+def _check_timing(timing: str, rate: Fraction, func: Func) -> None:
+    if timing not in get_args(Timing):
+        raise CustomValueError(
+            f"The timing is {timing!r}; it must be one of {', '.join(map(repr, get_args(Timing)))}.", func
+        )
+    if timing == "film" and rate not in (PAL, NTSC, 30):
+        raise CustomValueError(
+            f"A tape of {rate} frames a second has no film rate; it must be {NTSC}, 30 or {PAL}, else take "
+            f"timing='native' or 'video'.",
+            func,
+        )
+
+
 def _check(tape: vs.VideoNode, cadence: Cadence, timing: str) -> bool:
     """Whether the top field comes first; raises if tape, map and timing do not go together."""
     if not isinstance(cadence, Cadence):
         raise CustomValueError(
             f"The cadence is a {type(cadence).__name__}, not a map; give load_cadence(path, tape) or analyse(tape).",
             ivtc,
-        )
-    if timing not in get_args(Timing):
-        raise CustomValueError(
-            f"The timing is {timing!r}; it must be one of {', '.join(map(repr, get_args(Timing)))}.", ivtc
         )
     if tape.format is None or not tape.width:
         raise CustomValueError("The tape changes format or size within; give a clip of one format and size.", ivtc)
@@ -178,12 +212,7 @@ def _check(tape: vs.VideoNode, cadence: Cadence, timing: str) -> bool:
             f"give the tape at its own rate (std.AssumeFPS), or analyse this one.",
             ivtc,
         )
-    if timing == "film" and tape.fps not in (PAL, NTSC, 30):
-        raise CustomValueError(
-            f"A tape of {tape.fps} frames a second has no film rate; it must be {NTSC}, 30 or {PAL}, else take "
-            f"timing='native' or 'video'.",
-            ivtc,
-        )
+    _check_timing(timing, Fraction(tape.fps), ivtc)
     with tape.get_frame(0) as frame:
         order = frame.props.get("_FieldBased", 0)
     if order not in (1, 2):

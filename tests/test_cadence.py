@@ -10,7 +10,6 @@ import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +21,11 @@ from vapoursynth import core
 
 from ds9vs import plugins
 from ds9vs.cadence import Cadence, Shot, Tape, analyse, content_hash, load_cadence, measure
-from ds9vs.cadence.exchange import durations, matches, write_native_timecodes, write_tdecimate, write_tfm
-from ds9vs.cadence.measure import CHUNK, Evidence, Grids, measure_fields
+from ds9vs.cadence.measure import CHUNK, VERSION, Evidence, Grids, measure_fields
 from ds9vs.cadence.solve import solve_cadence
 from ds9vs.files import run
 from ds9vs.shots.label import label
 from ds9vs.simulate import Layer, ShotSpec, TapeSpec, make_tape
-from ds9vs.timing import read_timecodes
 
 WIDTH, HEIGHT = 320, 240
 type Picture = NDArray[np.float32]
@@ -269,9 +266,9 @@ def long_evidence(folder: Path, chunks: int) -> Evidence:
         code = np.rint(10 * np.log2(d * 64 * np.exp(0.3 * rng.standard_normal(d.shape)))).clip(0, 255)
         grids = Grids(
             np.rint(127 * noisy).astype(np.int8), code.astype(np.uint8), code.astype(np.uint8), luma.astype(np.uint8),
-            luma.mean(1),
+            luma.mean(1), np.zeros(len(luma), bool),
         )  # fmt: skip
-        np.savez(folder / f"{chunk:05d}.npz", version=1, **{n: getattr(grids, n) for n in Grids.__slots__})
+        np.savez(folder / f"{chunk:05d}.npz", version=VERSION, **{n: getattr(grids, n) for n in Grids.__slots__})
     return Evidence(folder=folder, fields=chunks * CHUNK, fps=(30000, 1001), tff=True, content="")
 
 
@@ -392,37 +389,6 @@ def map_of(*lengths: str, kind: str = "film") -> Cadence:
         shots.append(Shot(first=at, stop=stop, kind=kind, lengths=digits, confidence=0.9))  # type: ignore[arg-type]
         at = stop
     return Cadence(tape=Tape(frames=at // 2, fps=(30000, 1001), tff=True, content=""), shots=tuple(shots))
-
-
-def test_timecodes_are_exact_at_cuts(tmp_path: Path) -> None:
-    cadence = map_of("23232", "1323", "1")
-    shown = durations(cadence)
-    field = 1 / (2 * read_rate(cadence))
-    assert sum(shown[:5]) == 12 * field and sum(shown) == 22 * field
-    assert len(set(shown[:5])) == 1, "film pictures of a shot share its fields evenly"
-    write_native_timecodes(cadence, tmp_path / "t.txt")
-    times = read_timecodes(tmp_path / "t.txt")
-    assert len(times) == len(cadence) + 1 and abs(times[-1] - 22 * field) < 1e-8
-
-
-def read_rate(cadence: Cadence) -> Fraction:
-    return Fraction(*cadence.tape.fps)
-
-
-def test_tfm_follows_our_matches_and_the_frames_to_drop_are_the_repeats(tmp_path: Path) -> None:
-    pictures = film(pan(1), 2, 61) + film(pan(6, level=140), 4, 59)
-    tape = weave(pictures).resize.Point(format=vs.YUV420P8, matrix_s="170m").std.SetFieldBased(2)
-    cadence = map_of(pulldown(2, 61), pulldown(4, 59))
-    write_tfm(cadence, tmp_path / "tfm.txt")
-    matched = tape.tivtc.TFM(order=1, ovr=str(tmp_path / "tfm.txt"))
-    letters, alone, again = matches(cadence)
-    for n, frame in enumerate(matched.frames(close=True)):
-        assert "pcnbu"[int(frame.props["TFMMatch"])] == letters[n]
-        assert bool(frame.props["_Combed"]) == alone[n]
-    drop = write_tdecimate(cadence, tmp_path / "decimate.txt")
-    assert drop == np.flatnonzero(again).tolist()
-    orphans = sum(length == 1 for length in np.diff(cadence.firsts))
-    assert len(letters) - len(drop) >= len(cadence) - orphans, "no film picture is dropped"
 
 
 def test_labels_of_shots(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from ds9vs import cli, doctor
 from ds9vs.cadence import load_cadence
+from ds9vs.cadence.override import load_overrides, overrides_path
 from ds9vs.grain import load_grain, measure_grain
 from ds9vs.simulate import Truth
 from ds9vs.upscale import DEFAULT_MODEL, model_get, models_list
@@ -121,6 +122,113 @@ def test_analyse_keeps_a_corrected_map(ds9vs: Command, disc: Path) -> None:
     assert ds9vs("analyse", disc, "-o", disc.with_name("other.json"))[0] == 0
     assert ds9vs("analyse", disc, "--force")[0] == 0
     assert made.read_bytes() == disc.with_name("other.json").read_bytes() == found
+
+
+@pytest.fixture
+def map_file(hybrid: Path, disc: Path) -> Path:
+    """The map of the disc beside it; what was measured is not cached."""
+    return copy(hybrid, disc, "cadence")
+
+
+def cached(hybrid: Path, disc: Path) -> None:
+    """Put what was measured beside the map."""
+    disc.with_name("ds9vs-cache").symlink_to(hybrid.with_name("ds9vs-cache"))
+
+
+def test_cadence_show_draws_a_page(ds9vs: Command, hybrid: Path, disc: Path, map_file: Path) -> None:
+    shots = len(load_cadence(map_file).shots)
+    code, out, _ = ds9vs("cadence", "show", map_file)
+    assert code == 0
+    assert "no longer cached" in out
+    assert "data:image" not in map_file.with_suffix(".html").read_text()
+    cached(hybrid, disc)
+    code, out, _ = ds9vs("cadence", "show", map_file, "--disc", disc, "-o", disc.with_name("tape.html"))
+    assert code == 0
+    assert out == f"{disc.with_name('tape.html')} and tape.png: {shots} shots, {shots} listed\n"
+    page = disc.with_name("tape.html").read_text()
+    assert page.count("data:image") == shots
+    assert f"ds9vs cadence set {map_file}" in page
+    assert disc.with_name("tape.png").stat().st_size > 1000
+
+
+def test_cadence_set_is_solved_around_and_taken_back(ds9vs: Command, hybrid: Path, disc: Path, map_file: Path) -> None:
+    cached(hybrid, disc)
+    before = load_cadence(map_file)
+    code, out, _ = ds9vs("cadence", "set", map_file, "--frames", "10-20", "--cadence", "60i", "--note", "credits")
+    assert code == 0
+    assert "1 correction\n" in out and "solved again" in out
+    after = load_cadence(map_file)
+    assert [after.picture(after.picture_at(k)).kind for k in range(20, 40)] == ["60i"] * 20
+    assert after.picture(after.picture_at(10)).kind == after.picture(after.picture_at(60)).kind == "film"
+    assert ds9vs("cadence", "cut", map_file, "--field", "13")[0] == 0
+    assert 13 in [shot.first for shot in load_cadence(map_file).shots]
+    assert ds9vs("cadence", "unset", map_file, "--frames", "0-30")[0] == 0
+    assert load_cadence(map_file) == before
+    assert ds9vs("cadence", "unset", map_file, "--all")[1] == "Nothing was said of it.\n"
+
+
+def test_cadence_set_says_what_to_type_when_the_measurement_is_gone(ds9vs: Command, map_file: Path) -> None:
+    before = map_file.read_bytes()
+    code, out, _ = ds9vs("cadence", "set", map_file, "--output", "4-9", "--cadence", "film", "--phase", 2)
+    assert code == 0
+    assert f"ds9vs analyse DISC -o {map_file} --force\n" in out
+    found = load_cadence(map_file)
+    (one,) = load_overrides(overrides_path(map_file), found.tape)
+    assert (one.first, one.stop) == (found.firsts[4], found.firsts[9])  # all film so far: a frame for each picture
+    assert map_file.read_bytes() == before
+    text = overrides_path(map_file).read_text()
+    assert ds9vs("cadence", "set", map_file, "--output", "4-9999", "--cadence", "film")[0] == 1
+    assert overrides_path(map_file).read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("set", "--frames", "10-20"), "Nothing is said of fields 20 to 40"),
+        (("set", "--frames", "20-10", "--cadence", "film"), "--frames 20-10 is empty"),
+        (("set", "--frames", "1-2", "--fields", "2-3", "--cadence", "film"), "in exactly one way"),
+        (("set", "--cadence", "film"), "in exactly one way"),
+        (("set", "--frames", "1-2", "--cadence", "24p"), "film, 30p, 60i, layered"),
+        (("set", "--frames", "1-2", "--cadence", "film", "--phase", "7"), "must be 0 to 4"),
+        (("set", "--frames", "1-2", "--note", "nice"), "still, fade, credits, blended"),
+        (("set", "--time", "now-then", "--cadence", "film"), "'now' is no time"),
+        (("set", "--frames", "80-95", "--cadence", "film"), "beyond the tape's 90 frames"),
+        (("set", "--output", "60-90", "--cadence", "film"), "beyond the clip's 72 frames"),
+        (("cut", "--frame", "90"), "beyond the tape's 90 frames"),
+        (("export", "--format", "edl"), "wob, tfm, tdecimate, timecodes, qp, chapters"),
+        (("export", "--format", "qp", "--timing", "slow"), "'film', 'native', 'video'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_correction_that_cannot_be_is_a_sentence(
+    ds9vs: Command, map_file: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    before = sorted(path.name for path in map_file.parent.iterdir())
+    code, _, err = ds9vs("cadence", words[0], map_file, *words[1:])
+    assert code == 1
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert sorted(path.name for path in map_file.parent.iterdir()) == before
+
+
+def test_cadence_is_exchanged_and_nothing_overwritten(ds9vs: Command, map_file: Path) -> None:
+    for form in ("wob", "tfm", "tdecimate", "timecodes", "qp", "chapters"):
+        code, out, _ = ds9vs("cadence", "export", map_file, "--format", form)
+        made = Path(out.split(": ")[0])
+        assert code == 0
+        assert made.parent == map_file.parent and made.stat().st_size
+        assert "--force" in ds9vs("cadence", "export", map_file, "--format", form)[2]
+        assert ds9vs("cadence", "export", map_file, "--format", form, "--force")[0] == 0
+    found = load_cadence(map_file)
+    code, out, _ = ds9vs("cadence", "import", map_file, map_file.with_suffix(".wob"))
+    assert code == 0
+    said = load_overrides(overrides_path(map_file), found.tape)
+    middle = found.picture(found.picture_at((said[0].first + said[0].stop) // 2))
+    assert said[0].kind == middle.kind == "film"
+    times = map_file.with_suffix(".timecodes.txt")
+    assert "to within 0.000 ms" in ds9vs("cadence", "import", map_file, times, "--format", "timecodes")[1]
+    assert "--format timecodes" in ds9vs("cadence", "import", map_file, times)[2]
+    assert "'edl'" in ds9vs("cadence", "import", map_file, times, "--format", "edl")[2]
 
 
 def test_grain_measure_keeps_a_corrected_model(
@@ -242,6 +350,9 @@ def test_a_bad_size_gets_a_sentence(ds9vs: Command, size: str) -> None:
         ("probe", "{}"),
         ("analyse", "{}"),
         ("grain", "measure", "{}"),
+        ("cadence", "show", "{}"),
+        ("cadence", "set", "{}", "--frames", "1-2", "--cadence", "film"),
+        ("cadence", "export", "{}", "--format", "wob"),
         ("script", "{}", "-o", "{}.vpy"),
         ("encode", "{}", "{}.hevc"),
         ("models", "show", "{}.onnx"),

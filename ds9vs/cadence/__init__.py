@@ -1,12 +1,14 @@
 """Cadence: what every field of the tape is.
 
-model (data) · measure (evidence) · solve (partition) · exchange (other formats). May import the ground rooms and its
-own files. `analyse` does the work and writes a map; `load_cadence` reads one in a moment.
+model (data) · measure (evidence) · solve (partition) · override (corrections by hand) · again (solve around them) ·
+show (a drawing) · exchange, adopt (to and from other formats). May import the ground rooms and its own files.
+`analyse` does the work and writes a map; `load_cadence` reads one in a moment.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import vapoursynth as vs
@@ -15,6 +17,7 @@ from ..errors import CustomValueError, FileWasNotFoundError
 from ..files import existing
 from .measure import check_tape, content_hash, measure_fields, user_cache
 from .model import Cadence, Picture, Shot, Tape
+from .override import Override, load_overrides
 from .solve import solve_cadence
 
 __all__ = ["Cadence", "Picture", "Shot", "Tape", "analyse", "content_hash", "load_cadence"]
@@ -25,6 +28,7 @@ def analyse(
     *,
     save: str | os.PathLike[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
+    overrides: Sequence[Override] | str | os.PathLike[str] = (),
     progress: bool = True,
 ) -> Cadence:
     """Find what every field of a tape is: shots, their cadence (film, 30p, 60i, layered), pictures, how sure.
@@ -37,6 +41,7 @@ def analyse(
             `_FieldBased`.
         save: Also write the map to this file (JSON).
         cache: Folder for the evidence; default: `ds9vs-cache` beside `save`, else the user's cache folder.
+        overrides: Corrections by hand, or the TOML file of them; everything else is solved around them.
         progress: Whether to draw a progress bar on standard error.
 
     Returns:
@@ -46,6 +51,7 @@ def analyse(
         CustomValueError: The clip is progressive, of a variable rate or of a format that no tape has, or its fields are
             in the order opposite to what it says; the sentence names what to type.
         CustomRuntimeError: A plugin is missing, or a folder cannot be written.
+        FileWasNotFoundError: There is no such file of corrections.
 
     Example:
         >>> tape = core.std.BlankClip(width=64, height=64, length=3, fpsnum=30000, fpsden=1001, format=vs.YUV420P8)
@@ -56,7 +62,10 @@ def analyse(
     if cache is None:
         cache = Path(save).parent / "ds9vs-cache" if save is not None else user_cache()
     evidence = measure_fields(tape, cache=cache, show_progress=progress, func=analyse)
-    cadence = solve_cadence(evidence, tape, func=analyse)
+    if isinstance(overrides, (str, os.PathLike)):
+        known = Tape(frames=tape.num_frames, fps=evidence.fps, tff=evidence.tff, content=evidence.content)
+        overrides = load_overrides(existing(overrides, analyse), known)
+    cadence = solve_cadence(evidence, tape, overrides=overrides, func=analyse)
     if save is not None:
         cadence.save(save)
     return cadence

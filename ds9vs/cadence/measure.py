@@ -5,8 +5,8 @@ of the solver needs no new pass.
 
 What is measured. Take three fields in time order: a, b, c. b lies on the other lines; let a' and c' be a and c
 interpolated to b's lines (mean of the line above and below), after averaging four samples of each line (tape noise and
-grain go, motion stays) and removing the mean of some 17 such samples (fades and flicker go). In every block of the
-picture three means are taken:
+grain go, motion stays), removing the mean of some 17 such samples, and bringing a and c to one brightness, the mean of
+theirs (fades and flicker go; in a fade b's own lies there). In every block of the picture three means are taken:
 
     D = <(a' - c')^2>              what moved between the two fields of equal parity, plus noise
     S = <(2b - a' - c')^2>         what of b neither neighbour explains: combing, vertical detail, noise
@@ -41,7 +41,7 @@ __all__ = ["CHUNK", "Evidence", "Grids", "check_tape", "content_hash", "measure_
 
 type Func = Callable[..., Any] | str
 
-VERSION = 1
+VERSION = 3
 """Version of the cached evidence; that of another is measured again."""
 
 CHUNK = 2560
@@ -49,6 +49,9 @@ CHUNK = 2560
 
 BIN = 4
 """Samples of a line that are averaged into one."""
+
+_BLACK = 0.01
+"""Added to the brightness of fields, 1 being white, before it is evened out: black has no gain."""
 
 _LOG_STEPS = 10.0
 _LOG_ZERO = 1 / 64
@@ -70,6 +73,8 @@ class Grids:
     """Mean luma of the block, 8-bit codes."""
     mean: NDArray[np.float32]
     """Mean luma of the field, 8-bit codes; shape (fields,)."""
+    flagged: NDArray[np.bool_]
+    """Whether the field repeats an earlier one by a flag of the stream (`DS9VS_Repeat`); shape (fields,)."""
 
     def __len__(self) -> int:
         """Fields held."""
@@ -82,7 +87,7 @@ class Grids:
 
     def __getitem__(self, where: slice) -> Grids:
         """A run of the fields."""
-        return Grids(self.rho[where], self.d[where], self.s[where], self.luma[where], self.mean[where])
+        return Grids(*(getattr(self, name)[where] for name in self.__slots__))
 
     @classmethod
     def join(cls, parts: list[Grids]) -> Grids:
@@ -244,25 +249,22 @@ def _graph(tape: vs.VideoNode, tff: bool, func: Func) -> tuple[vs.VideoNode, vs.
     expr = require("akarin.Expr", func)
     luma = tape.std.ShufflePlanes(0, vs.GRAY).std.RemoveFrameProps(["_FieldBased", "_Field"])
     luma = luma.resize.Bilinear(width=max(16, tape.width // BIN), format=vs.GRAYS)
-    detail = expr([luma, luma.std.BoxBlur(hradius=min(8, luma.width // 2 - 1), vradius=0)], "x y -")
-
-    def split(clip: vs.VideoNode) -> vs.VideoNode:
-        return clip.std.SeparateFields(tff=tff).std.RemoveFrameProps(["_Field", "_FieldBased"])
-
-    fields = split(detail)
+    luma = luma.std.SeparateFields(tff=tff).std.RemoveFrameProps(["_Field", "_FieldBased"]).std.PlaneStats()
+    fields = expr([luma, luma.std.BoxBlur(hradius=min(8, luma.width // 2 - 1), vradius=0)], "x y -")
     columns, rows = max(4, round(tape.width / 36)), max(4, round(fields.height / 16))
     first, second = fields[::2], fields[1::2]
 
     def compare(a: vs.VideoNode, b: vs.VideoNode, c: vs.VideoNode, above: bool) -> vs.VideoNode:
         offset = -1 if above else 1
-        prefix = f"x x[0,{offset}] + 0.5 * A! z z[0,{offset}] + 0.5 * C! A@ C@ - D! y 2 * A@ - C@ - S! "
+        level = f"x.PlaneStatsAverage 0 max {_BLACK} + A! z.PlaneStatsAverage 0 max {_BLACK} + C! A@ C@ + 4 / M! "
+        prefix = f"{level} x x[0,{offset}] + M@ * A@ / A! z z[0,{offset}] + M@ * C@ / C! A@ C@ - D! y 2 * A@ - C@ - S! "
         three = [core.std.ShufflePlanes([clip] * 3, [0] * 3, vs.YUV) for clip in (a, b, c)]
         return expr(three, [prefix + "D@ S@ *", prefix + "D@ dup *", prefix + "S@ dup *"])
 
     before = second[0] + second[:-1] if tape.num_frames > 1 else second
     after = first[1:] + first[-1] if tape.num_frames > 1 else first
     triples = core.std.Interleave([compare(before, first, second, tff), compare(first, second, after, not tff)])
-    return triples.resize.Bilinear(columns, rows), split(luma).resize.Bilinear(columns, rows)
+    return triples.resize.Bilinear(columns, rows), luma.resize.Bilinear(columns, rows)
 
 
 def _collect(
@@ -272,10 +274,12 @@ def _collect(
     blocks = lumas.width * lumas.height
     raw = np.empty((stop - first, 3, blocks), np.float32)
     luma = np.empty((stop - first, blocks), np.float32)
+    flagged = np.zeros(stop - first, bool)
     for i, (energy, level) in enumerate(_pairs(energies[first:stop], lumas[first:stop])):
         for p in range(3):
             raw[i, p] = np.asarray(energy[p]).ravel()
         luma[i] = np.asarray(level[0]).ravel()
+        flagged[i] = int(level.props.get("DS9VS_Repeat", 0)) >> (first + i) % 2 & 1
         if done and not i % 64:
             done(first + i)
     n, d, s = (raw[:, p] * np.float32(219**2) for p in range(3))
@@ -290,6 +294,7 @@ def _collect(
         _code(s),
         np.clip(np.rint(level), 0, 255).astype(np.uint8),
         level.mean(1, dtype=np.float32),
+        flagged,
     )
 
 

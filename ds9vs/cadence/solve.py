@@ -1,28 +1,36 @@
 """From field evidence to a cadence: block likelihoods, cuts, a hidden Markov model over fields, its best path.
 
-May import the ground rooms, `cadence/model` and `cadence/measure`. Touches pixels only through `measure`.
+May import the ground rooms, `cadence/model`, `override` and `measure`. Touches pixels only through `measure`.
 
 The hidden state of a field is its place in a pulldown pattern (film 2:3 at five phases, 2:3:3:2 at ten, 30p at two,
-60i). Each state gives a field one of four roles, and each role predicts what `measure` sees of it and its neighbours:
+60i), or in one whose frames have their two fields swapped. Each state gives a field one of six roles, and each role
+predicts what `measure` sees of it and its neighbours:
 
     next    scanned with the field after it, not with the one before: slope -1
     last    scanned with the field before it, not with the one after: slope +1
     alone   its own instant: slope 0
-    middle  of three fields of one picture: its neighbours are equal, D is noise
+    middle  its neighbours are of one picture, mostly its own: D is noise
+    before  scanned before both, nearer to the field before it: slope +2 to +3, in swapped frames alone
+    beyond  scanned after both, nearer to the field after it: slope -2 to -3, in swapped frames alone
 
 A block's likelihood of a role is a Student t around the predicted slope; its spread comes from the block's own
 residual, its mean from the noise floor of the tape at that luma and activity, and from the pull towards the field of
 the same coded frame that MPEG-2 coding causes (noise alone shows slopes of 0.6 to 0.9). Blocks are not independent, so
 their sum is tempered, and no single field may say more than `_FLOOR` allows. Cadence changes cost `_SWITCH` inside a
 shot and little at a cut; what the evidence cannot tell stays as it was. Probabilities come from the forward-backward
-algorithm (Rabiner, Proc. IEEE 77(2), 1989, section III), the partition from Viterbi's. Then single
-blocks vote, window by window: where two cadences have votes throughout a shot, it is layered.
+algorithm (Rabiner, Proc. IEEE 77(2), 1989, section III), the partition from Viterbi's.
+
+Layers are states too. Over `_REACH` fields on each side a block prefers the roles of a woven background or `alone`; a
+field is layered when blocks that insist on the one and blocks that insist on the other are both there. The gain of
+that explanation over a single cadence is that of a mixture over the blocks, the lesser of the two ways round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -33,20 +41,28 @@ from numpy.typing import NDArray
 from ..errors import CustomValueError
 from .measure import CHUNK, Evidence, Grids, sample
 from .model import Cadence, Kind, Shot, Tape
+from .override import Override, check_together
+from .override import cycle as cycle_of
 
 __all__ = ["solve_cadence"]
 
 type Func = Callable[..., Any] | str
 type Floats = NDArray[np.float32]
 
-NEXT, LAST, ALONE, MIDDLE = range(4)
+NEXT, LAST, ALONE, MIDDLE, BEFORE, BEYOND = range(6)
 
+_FLAG = 3.0
+"""Log-likelihood by which a repeat flag speaks for the third field of a picture: what moves overrules it."""
 _SWITCH = 1e-5
 """Probability that the cadence changes at a field that is no cut."""
 _KEEP = 0.15
 """Probability that a cut leaves the cadence running: edits made on film, and still pictures."""
 _TEMPER = 0.03
 """Weight of a block's log-likelihood: some 300 blocks tell as much as 9 independent ones."""
+_BLENDED = (0.15, 0.35)
+"""Share by which frame coding blends a field that stands alone with its coded frame's other: usually, and coarsely."""
+_BLENDED_LEAD = 5.0
+"""Log-likelihood by which the blocks of a field must ask for the coarser one."""
 _FLOOR = 0.02
 """Probability that a field's evidence is misleading altogether (flash, strobe, dropout)."""
 _QUIET = (0.3, 1.2, 4.0)
@@ -58,12 +74,23 @@ _MOST_FLOOR = 12.0
 _HALO = 24
 """Fields read on each side of a chunk."""
 _LUMA_STEP, _ACTIVITY_STEP = 32, 20
-_WINDOW = 10
-"""Fields over which single blocks vote for a pattern; divides `CHUNK`."""
+_REACH = 3
+"""Fields on each side over which a block is asked for its layer: sprites leave a block after some five fields."""
+_OVER, _UNDER = 0.02, 0.2
+"""Share of the blocks that the layer on top, and the woven background, is expected to take at least."""
+_LOUD = 8.0
+"""Noise floors above which no coding turns a block into a whole frame."""
+_LAYER_LOGS = (-6.0, 4.0)
+"""What one field of one block may say against and for a second layer."""
+_LAYER_TEMPER = 0.5
+_LAYER_GAIN = (-1.0, 0.6)
+"""Limits of what a field may say against and for layers in all."""
 _STRETCH = 40
 """Fields of a stretch on which the two field orders are compared."""
 _SURE = 6.0
-"""Log-likelihood by which a block's best pattern must lead to count."""
+"""Log-likelihood by which a block must insist on an instant of its own to be seen combing."""
+_FADING = 0.02
+"""Share of its brightness that a field gains or loses in a fade, at least; coding then lags behind in every block."""
 _DARK = 45
 """Mean luma below which a shot is noted as dark, 8-bit codes."""
 
@@ -74,58 +101,86 @@ class Pattern:
 
     kind: Kind
     lengths: tuple[int, ...]
+    """Fields of each picture; of a layered pattern: of its background's."""
     prior: float
     """Probability that a shot follows it."""
     aligned: float = 0.5
     """Probability that its first picture begins with a coded frame, if it is two fields long."""
+    swapped: bool = False
+    """Whether the fields of each frame were scanned in the order opposite to what the tape says."""
+    cost: float = 0.0
+    """What a second layer must gain in a field to be worth telling: a few blocks of any material look like one, most
+    often like whole frames."""
 
 
 NTSC = (
     Pattern("film", (2, 3), 0.74),
     Pattern("film", (2, 3, 3, 2), 0.01),
     Pattern("30p", (2,), 0.07, 0.9),
-    Pattern("60i", (1,), 0.18),
+    Pattern("60i", (1,), 0.16),
+    Pattern("layered", (2, 3), 0.05, cost=0.3),
+    Pattern("layered", (2,), 0.005, 0.9, cost=6.0),
+    Pattern("film", (2, 3), 0.004, swapped=True),
+    Pattern("60i", (1,), 0.004, swapped=True),
 )
-PAL = (Pattern("film", (2,), 0.8, 0.9), Pattern("60i", (1,), 0.2))
+PAL = (
+    Pattern("film", (2,), 0.78, 0.9),
+    Pattern("60i", (1,), 0.19),
+    Pattern("layered", (2,), 0.03, 0.9, cost=2.0),
+    Pattern("60i", (1,), 0.004, swapped=True),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _States:
     """The patterns unrolled: arrays over states."""
 
+    prior: NDArray[np.float64]
+    """Probability of each state after a change, at an even and an odd field: shape (2, states)."""
     role: NDArray[np.intp]
     before: NDArray[np.intp]
     """The state of the field before, when nothing changes."""
     place: NDArray[np.intp]
     """Place of the field in its picture, from 0."""
     pattern: NDArray[np.intp]
-    prior: NDArray[np.float64]
-    """Probability of each state after a change, at an even and an odd field: shape (2, states)."""
+    layer: NDArray[np.intp]
+    """Column of `_Fields.layers` for a layered state, else -1."""
+
+
+def _role(before: int, here: int, after: int) -> int:
+    """The role of a field that shows the picture `here`, between fields that show those."""
+    if before == after:
+        return MIDDLE
+    if here in (before, after):
+        return LAST if here == before else NEXT
+    slope = (2 * here - before - after) / (before - after)
+    return ALONE if abs(slope) < 1 else BEFORE if slope > 0 else BEYOND
 
 
 def _unroll(patterns: tuple[Pattern, ...]) -> _States:
-    role: list[int] = []
-    before: list[int] = []
-    place: list[int] = []
-    number: list[int] = []
-    prior: list[tuple[float, float]] = []
+    rows: list[tuple[int, int, int, int, int, float, float]] = []
+    layers = 0
     for p, pattern in enumerate(patterns):
-        start, count = len(role), sum(pattern.lengths)
-        for length in pattern.lengths:
-            for i in range(length):
-                role.append(ALONE if length == 1 else NEXT if i == 0 else LAST if i == length - 1 else MIDDLE)
-                place.append(i)
-                number.append(p)
-                even = pattern.prior / count
-                if pattern.lengths == (2,):
-                    on = pattern.aligned if i == 0 else 1 - pattern.aligned
-                    prior.append((pattern.prior * on, pattern.prior * (1 - on)))
-                else:
-                    prior.append((even, even))
-        before += [start + (i - 1) % count for i in range(count)]
-    table = np.array(prior).T
-    prior_table = table / table.sum(1, keepdims=True)
-    return _States(np.array(role), np.array(before), np.array(place), np.array(number), prior_table)
+        start, cycle = len(rows), sum(pattern.lengths)
+        count = np.lcm(cycle, 2) if pattern.swapped else cycle
+        shown = np.repeat(np.arange(3 * count), np.resize(pattern.lengths, 3 * count))[: 3 * count]  # in time
+        stored = shown[np.arange(3 * count) ^ 1] if pattern.swapped else shown
+        for i in range(count):
+            at = i + count
+            place = int((shown[:at] == shown[at]).sum())
+            odds = [pattern.prior / cycle] * 2
+            if pattern.swapped:  # frames are swapped, and a run of them begins with one
+                odds = [pattern.prior * 2 / count if i % 2 == 0 else 0.0, 0.0]
+            elif pattern.lengths == (2,):
+                on = pattern.aligned if i == 0 else 1 - pattern.aligned
+                odds = [pattern.prior * on, pattern.prior * (1 - on)]
+            layer = layers if pattern.kind == "layered" else -1
+            layers += layer >= 0
+            role = _role(*stored[at - 1 : at + 2].tolist())
+            rows.append((role, start + (i - 1) % count, place, p, layer, odds[0], odds[1]))
+    columns = [np.array(column, np.intp) for column in list(zip(*rows, strict=True))[:5]]
+    prior = np.array([row[5:] for row in rows]).T
+    return _States(prior / prior.sum(1, keepdims=True), *columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +250,13 @@ def _floor(d: Floats, floor: Floats) -> Floats:
 
 
 def _roles(grids: Grids, noise: _Noise, parity: int, cut: NDArray[np.float64]) -> Floats:
-    """Log-likelihood of each role for each block: shape (4, fields, blocks). `parity` is that of the first field."""
+    """Log-likelihood of each role for each block: shape (6, fields, blocks). `parity` is that of the first field."""
     d, s, n = grids.energies()
     floor = _floor(d, noise.of(grids))
     share = np.minimum(1, floor / d)  # of D that is noise
     pull = np.resize(noise.pull[[parity, 1 - parity]], len(d))[:, None] * share
-    slope = np.clip(n / d, -1.6, 1.6)
+    far = np.clip(n / d, -4, 4)
+    slope = np.clip(far, -1.6, 1.6)
     error = np.maximum(s / d - slope**2, 0) / 30 + (0.7 * share) ** 2
     still = cut > 0.5
     motion = d * (1 - (still | np.append(still[1:], False)))[:, None].astype(np.float32)
@@ -210,12 +266,23 @@ def _roles(grids: Grids, noise: _Noise, parity: int, cut: NDArray[np.float64]) -
     moves = 0.85 * _normal(ld, np.maximum(np.log(0.6 * around + 1e-6), lf), 0.7) + 0.15 * _normal(ld, lf, 0.5)
     moves = np.log(moves + 1e-4)
     weight = np.clip((np.maximum(d, around) / floor - 1.25) / 2, 0, 1)
+    mate = np.sign(pull)  # the neighbour of the same coded frame: -1 the one after, +1 the one before
+
+    def told(target: float, soft: float, spread: float) -> Floats:
+        """Log-likelihood of a slope, blended by coding with that of the coded frame by a share of their distance."""
+        mean = target + soft * (mate - target)
+        return _student(slope, pull + (1 - share) * mean, error + spread**2)
+
+    usual, blended = (told(0, soft, 0.3) for soft in _BLENDED)
+    more = (weight * (blended - usual)).sum(1, keepdims=True) > _BLENDED_LEAD
     likelihood = np.stack(
         [
-            _student(slope, pull - (1 - share), error + 0.15**2) + moves,
-            _student(slope, pull + (1 - share), error + 0.15**2) + moves,
-            _student(slope, pull + 0.15 * (1 - share) * np.sign(pull), error + 0.3**2) + moves,
+            told(-1, 0.08, 0.15) + moves,
+            told(1, 0.08, 0.15) + moves,
+            np.where(more, blended, usual) + moves,
             _student(slope, pull / share, error + 0.3**2) + _student(ld, lf, 0.35**2),
+            _student(far, 2.5, error + 0.6**2) + moves,
+            _student(far, -2.5, error + 0.6**2) + moves,
         ]
     )
     return np.asarray(weight * likelihood, np.float32)
@@ -244,15 +311,48 @@ def _cuts(grids: Grids) -> NDArray[np.float64]:
     return np.asarray(peak / (1 + np.exp(-8 * (score - 0.7))))
 
 
-def _hypotheses(patterns: tuple[Pattern, ...]) -> list[tuple[int, int, NDArray[np.intp]]]:
-    """Patterns that repeat within a window, at each phase: number, phase, and the role of each field of a window."""
-    found = []
-    for number, pattern in enumerate(patterns):
-        cycle = sum(pattern.lengths)
-        if _WINDOW % cycle == 0 and cycle < _WINDOW:
-            role = _unroll((pattern,)).role
-            found += [(number, q, role[(np.arange(_WINDOW) - q) % cycle]) for q in range(cycle)]
-    return found
+def _brightens(mean: Floats) -> NDArray[np.bool_]:
+    """Whether each field lies in a fast fade: it gained brightness over two fields, and does so again, or lost it."""
+    step = np.zeros(len(mean) + 2, np.float32)
+    step[2:-2] = (mean[2:] - mean[:-2]) / (2 * _FADING * np.maximum(mean[2:] - 12, 4))
+    return np.asarray((np.minimum(step[:-2], step[2:]) > 1) | (np.maximum(step[:-2], step[2:]) < -1))
+
+
+def _layered(
+    roles: Floats, loud: NDArray[np.bool_], cut: NDArray[np.float64], states: _States, patterns: tuple[Pattern, ...]
+) -> Floats:
+    """What the blocks of each field gain by two layers over one, for each layered state: (fields, layered states).
+
+    Frame coding makes quiet blocks look like whole frames, so that a background of these is told by `loud` ones alone.
+    """
+    same = (1 - cut).astype(np.float32)[:, None]
+    against = {}
+    for r in (NEXT, LAST, MIDDLE):
+        against[r, False] = np.clip(roles[ALONE] - roles[r], *_LAYER_LOGS)
+        against[r, True] = against[r, False] * loud
+    shifted = {(0, *key): value for key, value in against.items()}
+    for sign in (1, -1):  # the fields after, then those before, as far as the shot goes
+        reached = np.ones_like(same)
+        for j in range(1, _REACH + 1):
+            reached = reached * np.roll(same, -j if sign > 0 else j - 1, 0)
+            reached[slice(-j, None) if sign > 0 else slice(j)] = 0
+            for key, value in against.items():
+                shifted[sign * j, *key] = reached * np.roll(value, -sign * j, 0)
+    after, before = np.argsort(states.before), states.before
+    gains = []
+    for state in np.flatnonzero(states.layer >= 0).tolist():
+        pattern = patterns[states.pattern[state]]
+        whole = pattern.lengths == (2,)
+        total = shifted[0, states.role[state], whole].copy()
+        forth = back = state
+        for j in range(1, _REACH + 1):
+            forth, back = int(after[forth]), int(before[back])
+            total += shifted[j, states.role[forth], whole]
+            total += shifted[-j, states.role[back], whole]
+        alone = np.log1p(_OVER * np.expm1(total)).sum(1)
+        woven = np.log1p(_UNDER * np.expm1(-total)).sum(1)
+        gains.append(np.minimum(alone, woven) * (_LAYER_TEMPER / (2 * _REACH + 1)) - pattern.cost)
+    return np.asarray(np.clip(np.stack(gains, 1), *_LAYER_GAIN), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +360,7 @@ class _Fields:
     """What the solver keeps of every field; a few dozen bytes each."""
 
     logs: Floats
-    """Log-likelihood of each role, tempered: shape (fields, 4)."""
+    """Log-likelihood of each role, tempered: shape (fields, 6)."""
     cut: NDArray[np.float64]
     """Probability that a shot begins here."""
     moving: Floats
@@ -269,52 +369,51 @@ class _Fields:
     """Blocks that comb visibly with the next field, the field before, by an instant of their own: shape (fields, 2)."""
     mean: Floats
     """Mean luma, 8-bit codes."""
-    votes: NDArray[np.int16]
-    """Blocks that are sure of each hypothesis, for each window of fields: shape (windows, hypotheses)."""
+    layers: Floats
+    """Log-likelihood that each layered state gains by its second layer: shape (fields, layered states)."""
+    flagged: NDArray[np.bool_]
+    """Whether a flag of the stream says that the field repeats an earlier one."""
 
 
-def _reduce(evidence: Evidence, noise: _Noise, patterns: tuple[Pattern, ...]) -> _Fields:
-    parts: list[tuple[NDArray[np.generic], ...]] = []
-    hypotheses = _hypotheses(patterns)
-    for first in range(0, evidence.fields, CHUNK):
+def _reduce(evidence: Evidence, noise: _Noise, states: _States, patterns: tuple[Pattern, ...]) -> _Fields:
+    """Keep of each field what the path needs; blocks go as they came. On all cores: numpy works outside Python."""
+
+    def chunk(first: int) -> tuple[NDArray[np.generic], ...]:
         start, stop = max(0, first - _HALO), min(evidence.fields, first + CHUNK)
         grids = evidence.read(start, stop + _HALO)
         cut = _cuts(grids)
         roles = _roles(grids, noise, start % 2, cut)
-        own = slice(first - start, stop - start)
-        inside = ((1 - cut) * (1 - np.append(cut[1:], 0)))[own, None]
-        roles, grids, cut = roles[:, own], grids[own], cut[own]
+        inside = (1 - cut) * (1 - np.append(cut[1:], 0))
+        inside[0] *= start > 0  # the ends of the tape have one neighbour
+        inside[-1] *= stop < evidence.fields
+        d, s, n = grids.energies()
+        floor = _floor(d, noise.of(grids))
+        layers = _layered(roles * inside[:, None].astype(np.float32), d > _LOUD * floor, cut, states, patterns)
+        layers[_brightens(grids.mean)] = _LAYER_GAIN[0]
 
         logs = _TEMPER * roles.sum(2, dtype=np.float64).T
         chance = np.exp(logs - logs.max(1, keepdims=True))
         chance /= chance.sum(1, keepdims=True)
-        chance = inside * ((1 - _FLOOR) * chance + _FLOOR / 4) + (1 - inside) / 4
+        inside = inside[:, None]
+        chance = inside * ((1 - _FLOOR) * chance + _FLOOR / len(roles)) + (1 - inside) / len(roles)
 
-        d, s, n = grids.energies()
-        floor = _floor(d, noise.of(grids))
-        moves = d > 3 * floor
+        moving = (d > 3 * floor).mean(1, dtype=np.float32)
         visible = (s + d - 2 * np.abs(n)) / 4 > np.maximum(8 * floor, 6)
         against = [((roles[ALONE] - roles[r] > _SURE) & visible).sum(1) for r in (NEXT, LAST)]
-
-        spare = -len(grids) % _WINDOW
-        weighted = np.pad(roles * inside.astype(np.float32), ((0, 0), (0, spare), (0, 0)))
-        weighted = weighted.reshape(4, -1, _WINDOW, weighted.shape[2])
-        sums = np.stack([weighted[h[2], :, np.arange(_WINDOW)].sum(0) for h in hypotheses])
-        top = np.partition(sums, -2, axis=0)
-        sure = top[-1] - top[-2] > _SURE
-        winner = sums.argmax(0)
-        votes = np.stack([((winner == h) & sure).sum(1) for h in range(len(hypotheses))], 1)
-        parts.append(
-            (
-                np.log(chance).astype(np.float32),
-                cut,
-                moves.mean(1, dtype=np.float32),
-                np.stack(against, 1).astype(np.int16),
-                grids.mean,
-                votes.astype(np.int16),
-            )
+        columns = (
+            np.log(chance).astype(np.float32),
+            cut,
+            moving,
+            np.stack(against, 1).astype(np.int16),
+            grids.mean,
+            layers,
+            grids.flagged,
         )
-    return _Fields(*(np.concatenate([part[i] for part in parts]) for i in range(6)))
+        return tuple(column[first - start : stop - start] for column in columns)
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        parts = list(pool.map(chunk, range(0, evidence.fields, CHUNK)))
+    return _Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,9 +429,37 @@ class _Path:
     """Probability that a picture begins at the field."""
 
 
-def _decode(fields: _Fields, states: _States) -> _Path:
+def _correct(
+    fields: _Fields, states: _States, patterns: tuple[Pattern, ...], fps: tuple[int, int], overrides: Sequence[Override]
+) -> tuple[_Fields, NDArray[np.bool_]]:
+    """The evidence less what users say that it is not, and the states that they allow: shape (fields, states)."""
+    fields = replace(fields, logs=fields.logs.copy(), cut=fields.cut.copy(), layers=fields.layers.copy())
+    allowed = np.ones((len(fields.cut), len(states.role)), bool)
+    kind = np.array([patterns[p].kind for p in states.pattern])
+    cycle = np.array([np.inf if patterns[p].swapped else sum(patterns[p].lengths) for p in states.pattern])
+    place = np.arange(len(kind)) - np.searchsorted(states.pattern, states.pattern)
+    for override in overrides:
+        if override.cut:
+            fields.cut[override.first] = 1
+        if "still" in override.notes:
+            fields.logs[override.first : override.stop] = 0
+            fields.layers[override.first : override.stop] = _LAYER_GAIN[0]
+        if override.kind is None:
+            continue
+        for field in range(override.first, override.stop):
+            allowed[field] = kind == override.kind
+            if override.phase is not None:
+                allowed[field] &= (place == override.place(field, fps)) & (cycle == cycle_of(override.kind, fps))
+    return fields, allowed
+
+
+def _decode(fields: _Fields, states: _States, allowed: NDArray[np.bool_]) -> _Path:
     n, count = len(fields.cut), len(states.role)
-    chance = np.exp(fields.logs[:, states.role].astype(np.float64))
+    logs = fields.logs[:, states.role].astype(np.float64)
+    layered = states.layer >= 0
+    logs[:, layered] = np.maximum(logs[:, layered], fields.logs[:, [ALONE]]) + fields.layers[:, states.layer[layered]]
+    logs[np.ix_(fields.flagged, (states.role == LAST) & (states.place == 2))] += _FLAG
+    chance = np.exp(logs) * allowed
     cut = fields.cut[:, None]
     joined = states.place > 0
     stay = np.where(joined, (1 - cut) * (1 - _SWITCH), (1 - cut) * (1 - _SWITCH) + cut * _KEEP)
@@ -343,9 +470,9 @@ def _decode(fields: _Fields, states: _States) -> _Path:
     phases = np.bincount(states.pattern)[states.pattern]
     with np.errstate(divide="ignore"):
         log_chance, log_stay, log_leave = np.log(chance), np.log(stay), np.log(leave * phases)
+        best = np.log(states.prior[0] * phases) + log_chance[0]
     origin = np.full(n, -1, np.int16)
     jumped = np.zeros((n, count), bool)
-    best = np.log(states.prior[0] * phases) + log_chance[0]
     for k in range(1, n):
         top = best.argmax()
         origin[k] = top
@@ -378,37 +505,31 @@ def _decode(fields: _Fields, states: _States) -> _Path:
     on = forward[:-1][:, before] * stay[1:] * weight
     off = leave[1:] * weight
     boundary = np.ones(n)
-    boundary[1:] = 1 - on[:, joined].sum(1) / (on.sum(1) + off.sum(1))
+    boundary[1:] = 1 - on[:, joined & ~layered].sum(1) / (on.sum(1) + off.sum(1))
     changed[0] = True
-    return _Path(state, changed | (states.place[state] == 0), changed, posterior[np.arange(n), state], boundary)
+    starts = changed | (states.place[state] == 0) | layered[state]
+    return _Path(state, starts, changed, posterior[np.arange(n), state], boundary)
 
 
-def _layers(
-    votes: NDArray[np.int64],
-    windows: int,
-    hypotheses: list[tuple[int, int, NDArray[np.intp]]],
-    patterns: tuple[Pattern, ...],
-) -> tuple[int, float] | None:
-    """Whether blocks follow two cadences at once: the hypothesis of the background, and how sure that is."""
-    if not windows:
-        return None
-    woven = [h for h, (number, _, _) in enumerate(hypotheses) if patterns[number].kind != "60i"]
-    base = max(woven, key=lambda h: int(votes[h]))
-    total = int(votes.sum())
-    # single fields among film are sure evidence; whole frames are not: frame coding makes anything look like them
-    fields = sum(int(votes[h]) for h, (number, _, _) in enumerate(hypotheses) if patterns[number].kind == "60i")
-    phases = sum(int(votes[h]) for h, (n, _, _) in enumerate(hypotheses) if h != base and len(patterns[n].lengths) > 1)
-    whole_frames = patterns[hypotheses[base][0]].lengths == (2,)
-    if whole_frames:
-        enough = votes[base] >= 0.35 * total and fields >= max(windows, 0.1 * total)
-    else:
-        enough = votes[base] >= max(windows, 0.025 * total) and (
-            fields >= max(windows, 0.004 * total) or phases >= max(windows, 0.025 * total)
-        )
-    if not enough:
-        return None
-    other = fields + phases
-    return base, float(1 - 0.5 * np.exp(-min(other, int(votes[base])) / 40))
+def _rejoin(path: _Path, states: _States, patterns: tuple[Pattern, ...], cut: NDArray[np.float64]) -> _Path:
+    """Make film that goes on within a layered shot part of it, where the layer shows for the greater part of it."""
+    twin = np.full(len(states.role), -1)  # of film states the layered state of the same background
+    for number, pattern in enumerate(patterns):
+        for other, layered in enumerate(patterns):
+            plain = pattern.kind in ("film", "30p") and not pattern.swapped
+            if plain and layered.kind == "layered" and pattern.lengths == layered.lengths:
+                twin[states.pattern == number] = np.flatnonzero(states.pattern == other)
+    base = np.where(twin[path.state] >= 0, twin[path.state], path.state)
+    goes_on = np.append(False, base[:-1] == states.before[base[1:]]) & ~(path.starts & (cut > 0.5))
+    state, changed = path.state.copy(), path.changed.copy()
+    edges = np.append(np.flatnonzero(~goes_on & (path.changed | (path.starts & (cut > 0.5)))), len(cut))
+    for first, stop in pairwise(edges.tolist()):
+        shown = int((states.layer[state[first:stop]] >= 0).sum())
+        if stop - first > shown >= (stop - first) / 2:
+            state[first:stop] = base[first:stop]
+            changed[first + 1 : stop] = False
+    starts = path.starts | (states.layer[state] >= 0)
+    return replace(path, state=state, changed=changed, starts=starts)
 
 
 def _fading(mean: Floats, starts: NDArray[np.bool_]) -> bool:
@@ -438,70 +559,53 @@ def _digits(lengths: NDArray[np.int64]) -> str:
 
 
 def _assemble(
-    evidence: Evidence, fields: _Fields, states: _States, patterns: tuple[Pattern, ...], path: _Path
+    evidence: Evidence,
+    fields: _Fields,
+    states: _States,
+    patterns: tuple[Pattern, ...],
+    path: _Path,
+    overrides: Sequence[Override],
 ) -> Cadence:
     n = evidence.fields
-    hypotheses = _hypotheses(patterns)
     certain = path.starts & (fields.cut > 0.5)
-    begins = path.changed | certain
     moving = np.clip(_rival(fields.moving.astype(np.float64), 0, 2) / 0.02, 0.02, 1)
     wrong = np.append(np.where(path.starts, 1 - path.boundary, path.boundary) * moving, 0.0)
-
-    def voted(first: int, stop: int) -> tuple[NDArray[np.int64], int]:
-        a, b = -(-first // _WINDOW), stop // _WINDOW
-        return fields.votes[a:b].sum(0, dtype=np.int64), max(0, b - a)
-
-    scenes = np.append(np.flatnonzero(certain), n)
-    if scenes[0]:
-        scenes = np.append(0, scenes)
-    spans: list[tuple[int, int, tuple[int, float] | None]] = []
-    for first, stop in pairwise(scenes.tolist()):
-        layers = _layers(*voted(first, stop), hypotheses, patterns)
-        inner = [*(np.flatnonzero(begins[first + 1 : stop]) + first + 1).tolist(), stop]
-        if layers is None or len(inner) == 1:
-            spans.append((first, inner[0], layers))
-            spans += [(a, b, None) for a, b in pairwise(inner)]
-        else:  # one layered scene that the path cut up, or parts with cadences of their own?
-            parts = list(pairwise([first, *inner]))
-            own = [_layers(*voted(a, b), hypotheses, patterns) for a, b in parts]
-            alike = sum(b - a for (a, b), found in zip(parts, own, strict=True) if found and found[0] == layers[0])
-            if 2 * alike >= stop - first:
-                spans.append((first, stop, layers))
-            else:
-                spans += [(a, b, found) for (a, b), found in zip(parts, own, strict=True)]
-    shots = tuple(_shot(evidence, fields, states, patterns, hypotheses, path, wrong, span) for span in spans)
+    edges = {*np.flatnonzero(path.changed | certain).tolist(), n}
+    edges |= {edge for override in overrides for edge in (override.first, *([] if override.cut else [override.stop]))}
+    shots = tuple(
+        _shot(fields, states, patterns, path, wrong, first, stop, [o for o in overrides if o.first <= first < o.stop])
+        for first, stop in pairwise(sorted(edges))
+    )
     tape = Tape(frames=n // 2, fps=evidence.fps, tff=evidence.tff, content=evidence.content)
     return Cadence(tape=tape, shots=shots)
 
 
 def _shot(
-    evidence: Evidence,
     fields: _Fields,
     states: _States,
     patterns: tuple[Pattern, ...],
-    hypotheses: list[tuple[int, int, NDArray[np.intp]]],
     path: _Path,
     wrong: NDArray[np.float64],
-    span: tuple[int, int, tuple[int, float] | None],
+    first: int,
+    stop: int,
+    overrides: Sequence[Override],
 ) -> Shot:
-    first, stop, layers = span
     run = slice(first, stop)
-    notes = []
+    pattern = patterns[states.pattern[path.state[first]]]
+    kind = pattern.kind
+    confidence = round(float(np.clip(np.median(path.chance[run]), 0.001, 0.9999)), 4)
+    notes: list[str] = [note for override in overrides for note in override.notes]
     inner = slice(first + 1, stop - 1) if stop - first > 2 else run  # its ends look over the cuts
-    if fields.moving[inner].mean() < 0.005:
+    if fields.moving[inner].mean() < 0.005 and "still" not in notes:
         notes.append("still")
     if fields.mean[run].mean() < _DARK:
         notes.append("dark")
-    if layers is not None:
-        number, phase, _ = hypotheses[layers[0]]
-        edges = np.cumsum((0, *patterns[number].lengths))
-        at = np.arange(first, stop)
-        heads = np.flatnonzero(np.isin((at - phase) % edges[-1], edges[:-1]))
+    if kind == "layered":
+        heads = np.flatnonzero(states.place[path.state[run]] == 0)
         heads = heads if len(heads) and heads[0] == 0 else np.append(0, heads)
         base = _digits(np.diff(np.append(heads, stop - first)))
-        confidence = round(float(np.clip(layers[1], 0.001, 0.9999)), 4)
         return Shot(
-            first=first, stop=stop, kind="layered", lengths="1" * (stop - first), base=base, confidence=confidence,
+            first=first, stop=stop, kind=kind, lengths="1" * (stop - first), base=base, confidence=confidence,
             notes=tuple(notes),
         )  # fmt: skip
     starts = path.starts[run].copy()
@@ -509,8 +613,8 @@ def _shot(
     heads = np.flatnonzero(starts)
     ends = np.append(heads[1:], stop - first)
     bad = np.clip([wrong[first + a : first + b + 1].sum() for a, b in zip(heads, ends, strict=True)], 1e-4, 0.999)
-    fade = _fade_pictures(fields.mean[run], starts)
-    if fade.any():
+    fade = _fade_pictures(fields.mean[run], starts) | ("fade" in notes)
+    if fade.any() and "fade" not in notes:
         notes.append("fade")
     combs = (fields.against[run, 0][:-1] >= 3) & (fields.against[run, 1][1:] >= 3) & ~starts[1:]
     combed = [
@@ -521,11 +625,12 @@ def _shot(
     return Shot(
         first=first,
         stop=stop,
-        kind=patterns[states.pattern[path.state[first]]].kind,
+        kind=kind,
         lengths=_digits(ends - heads),
-        confidence=round(float(np.clip(np.median(path.chance[run]), 0.001, 0.9999)), 4),
+        confidence=confidence,
         quality=tuple(int(q) for q in np.rint(-10 * np.log10(bad))),
         combed=tuple(combed),
+        swapped=pattern.swapped,
         notes=tuple(notes),
     )
 
@@ -556,21 +661,34 @@ def _check_order(tape: vs.VideoNode, evidence: Evidence, fields: _Fields, func: 
         )
 
 
-def solve_cadence(evidence: Evidence, tape: vs.VideoNode | None = None, *, func: Func = "solve_cadence") -> Cadence:
+def solve_cadence(
+    evidence: Evidence,
+    tape: vs.VideoNode | None = None,
+    *,
+    overrides: Sequence[Override] = (),
+    func: Func = "solve_cadence",
+) -> Cadence:
     """The most probable partition of a tape's fields into shots and pictures.
 
     Args:
         evidence: What `measure_fields` gave.
         tape: The tape itself; a few hundred frames are read to check its field order. None: the order is believed.
+        overrides: What users say of stretches of it; everything else is solved around them.
         func: The public function, named in errors.
 
     Raises:
-        CustomValueError: The fields were scanned in the order opposite to what the tape says.
+        CustomValueError: The fields were scanned in the order opposite to what the tape says, or a correction lies
+            beyond the tape's end.
     """
     patterns = PAL if evidence.fps[0] / evidence.fps[1] < 27 else NTSC
     states = _unroll(patterns)
     noise = _estimate_noise(evidence)
-    fields = _reduce(evidence, noise, patterns)
+    fields = _reduce(evidence, noise, states, patterns)
     if tape is not None:
         _check_order(tape, evidence, fields, func)
-    return _assemble(evidence, fields, states, patterns, _decode(fields, states))
+    check_together(
+        overrides, Tape(frames=evidence.fields // 2, fps=evidence.fps, tff=evidence.tff, content=""), "overrides"
+    )
+    fields, allowed = _correct(fields, states, patterns, evidence.fps, overrides)
+    path = _rejoin(_decode(fields, states, allowed), states, patterns, fields.cut)
+    return _assemble(evidence, fields, states, patterns, path, overrides)
