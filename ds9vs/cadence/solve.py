@@ -78,11 +78,14 @@ _REACH = 3
 """Fields on each side over which a block is asked for its layer: sprites leave a block after some five fields."""
 _OVER, _UNDER = 0.02, 0.2
 """Share of the blocks that the layer on top, and the woven background, is expected to take at least."""
+_HEARD = (0.5, 3.5)
+"""Noise floors from which a block is heard as another layer's, and from which in full."""
 _LOUD = 8.0
 """Noise floors above which no coding turns a block into a whole frame."""
 _LAYER_LOGS = (-6.0, 4.0)
 """What one field of one block may say against and for a second layer."""
-_LAYER_TEMPER = 0.5
+_LAYER_TEMPER = 0.7
+"""Weight of what blocks say of layers, for they are not independent."""
 _LAYER_GAIN = (-1.0, 0.6)
 """Limits of what a field may say against and for layers in all."""
 _STRETCH = 40
@@ -91,6 +94,10 @@ _SURE = 6.0
 """Log-likelihood by which a block must insist on an instant of its own to be seen combing."""
 _FADING = 0.02
 """Share of its brightness that a field gains or loses in a fade, at least; coding then lags behind in every block."""
+_MIXED = (0.85, 0.15)
+"""A field mixes its neighbours when its slope is below, and what the slope leaves unexplained of S / D is below."""
+_BLENDED_SHARE = 0.1
+"""Share of a shot's fields from which on it was blended by a converter, or dissolves."""
 _DARK = 45
 """Mean luma below which a shot is noted as dark, 8-bit codes."""
 
@@ -318,18 +325,33 @@ def _brightens(mean: Floats) -> NDArray[np.bool_]:
     return np.asarray((np.minimum(step[:-2], step[2:]) > 1) | (np.maximum(step[:-2], step[2:]) < -1))
 
 
+def _blends(d: Floats, s: Floats, n: Floats, floor: Floats) -> NDArray[np.bool_]:
+    """Whether each field mixes its neighbours: then 2b - a - c is the slope times a - c, and S / D the slope squared.
+
+    Of motion, S / D is more by 0.4 and over; of a field that belongs with one neighbour the slope is near 1.
+    """
+    loud = d > _LOUD * floor
+    total, rest, both = (np.where(loud, x, 0).sum(1) for x in (d, s, n))
+    slope = both / np.maximum(total, 1e-6)
+    mixed = rest / np.maximum(total, 1e-6) - slope**2 < _MIXED[1]
+    return np.asarray((loud.mean(1) > 0.05) & (np.abs(slope) < _MIXED[0]) & mixed)
+
+
 def _layered(
-    roles: Floats, loud: NDArray[np.bool_], cut: NDArray[np.float64], states: _States, patterns: tuple[Pattern, ...]
+    roles: Floats, above: Floats, cut: NDArray[np.float64], states: _States, patterns: tuple[Pattern, ...]
 ) -> Floats:
     """What the blocks of each field gain by two layers over one, for each layered state: (fields, layered states).
 
-    Frame coding makes quiet blocks look like whole frames, so that a background of these is told by `loud` ones alone.
+    `above` is how many noise floors each block has. Noise and damage look like another instant in blocks that are not
+    above it by far, and frame coding makes quiet blocks look like whole frames: these have no say in that.
     """
     same = (1 - cut).astype(np.float32)[:, None]
     against = {}
+    heard = np.clip((above - _HEARD[0]) / (_HEARD[1] - _HEARD[0]), 0, 1)
     for r in (NEXT, LAST, MIDDLE):
-        against[r, False] = np.clip(roles[ALONE] - roles[r], *_LAYER_LOGS)
-        against[r, True] = against[r, False] * loud
+        lead = np.clip(roles[ALONE] - roles[r], *_LAYER_LOGS)
+        against[r, "woven"], against[r, "whole"] = lead, lead * (above > _LOUD)
+        against[r, "alone"] = np.where(lead > 0, lead * heard, lead)
     shifted = {(0, *key): value for key, value in against.items()}
     for sign in (1, -1):  # the fields after, then those before, as far as the shot goes
         reached = np.ones_like(same)
@@ -342,15 +364,19 @@ def _layered(
     gains = []
     for state in np.flatnonzero(states.layer >= 0).tolist():
         pattern = patterns[states.pattern[state]]
-        whole = pattern.lengths == (2,)
-        total = shifted[0, states.role[state], whole].copy()
-        forth = back = state
-        for j in range(1, _REACH + 1):
-            forth, back = int(after[forth]), int(before[back])
-            total += shifted[j, states.role[forth], whole]
-            total += shifted[-j, states.role[back], whole]
-        alone = np.log1p(_OVER * np.expm1(total)).sum(1)
-        woven = np.log1p(_UNDER * np.expm1(-total)).sum(1)
+
+        def total(of: str, state: int = state) -> Floats:
+            found: Floats = shifted[0, states.role[state], of].copy()
+            forth = back = state
+            for j in range(1, _REACH + 1):
+                forth, back = int(after[forth]), int(before[back])
+                found += shifted[j, states.role[forth], of]
+                found += shifted[-j, states.role[back], of]
+            return found
+
+        over, under = ("whole", "whole") if pattern.lengths == (2,) else ("alone", "woven")
+        alone = np.log1p(_OVER * np.expm1(total(over))).sum(1)
+        woven = np.log1p(_UNDER * np.expm1(-total(under))).sum(1)
         gains.append(np.minimum(alone, woven) * (_LAYER_TEMPER / (2 * _REACH + 1)) - pattern.cost)
     return np.asarray(np.clip(np.stack(gains, 1), *_LAYER_GAIN), np.float32)
 
@@ -373,6 +399,8 @@ class _Fields:
     """Log-likelihood that each layered state gains by its second layer: shape (fields, layered states)."""
     flagged: NDArray[np.bool_]
     """Whether a flag of the stream says that the field repeats an earlier one."""
+    blend: NDArray[np.bool_]
+    """Whether the field is a mixture of its neighbours, not a picture of an instant between them."""
 
 
 def _reduce(evidence: Evidence, noise: _Noise, states: _States, patterns: tuple[Pattern, ...]) -> _Fields:
@@ -388,7 +416,7 @@ def _reduce(evidence: Evidence, noise: _Noise, states: _States, patterns: tuple[
         inside[-1] *= stop < evidence.fields
         d, s, n = grids.energies()
         floor = _floor(d, noise.of(grids))
-        layers = _layered(roles * inside[:, None].astype(np.float32), d > _LOUD * floor, cut, states, patterns)
+        layers = _layered(roles * inside[:, None].astype(np.float32), d / floor, cut, states, patterns)
         layers[_brightens(grids.mean)] = _LAYER_GAIN[0]
 
         logs = _TEMPER * roles.sum(2, dtype=np.float64).T
@@ -408,6 +436,7 @@ def _reduce(evidence: Evidence, noise: _Noise, states: _States, patterns: tuple[
             grids.mean,
             layers,
             grids.flagged,
+            _blends(d, s, n, floor),
         )
         return tuple(column[first - start : stop - start] for column in columns)
 
@@ -446,6 +475,8 @@ def _correct(
             fields.layers[override.first : override.stop] = _LAYER_GAIN[0]
         if override.kind is None:
             continue
+        for edge in {override.first, min(override.stop, len(allowed) - 1)}:
+            fields.cut[edge] = max(fields.cut[edge], 0.5)  # the cadence may change there, and no shot need begin
         for field in range(override.first, override.stop):
             allowed[field] = kind == override.kind
             if override.phase is not None:
@@ -453,11 +484,24 @@ def _correct(
     return fields, allowed
 
 
+def _greater(logs: Floats, states: _States, state: int) -> Floats:
+    """Log-likelihood of the greater of the two layers that a layered state has, by `_REACH` fields on each side."""
+    after, before = np.argsort(states.before), states.before
+    lead = [logs[:, role] - logs[:, ALONE] for role in range(logs.shape[1])]
+    total = lead[states.role[state]].copy()
+    forth = back = state
+    for j in range(1, _REACH + 1):
+        forth, back = int(after[forth]), int(before[back])
+        total[:-j] += lead[states.role[forth]][j:]
+        total[j:] += lead[states.role[back]][:-j]
+    return np.asarray(np.where(total > 0, logs[:, states.role[state]], logs[:, ALONE]), np.float32)
+
+
 def _decode(fields: _Fields, states: _States, allowed: NDArray[np.bool_]) -> _Path:
     n, count = len(fields.cut), len(states.role)
     logs = fields.logs[:, states.role].astype(np.float64)
-    layered = states.layer >= 0
-    logs[:, layered] = np.maximum(logs[:, layered], fields.logs[:, [ALONE]]) + fields.layers[:, states.layer[layered]]
+    for state in np.flatnonzero(states.layer >= 0).tolist():
+        logs[:, state] = _greater(fields.logs, states, state) + fields.layers[:, states.layer[state]]
     logs[np.ix_(fields.flagged, (states.role == LAST) & (states.place == 2))] += _FLAG
     chance = np.exp(logs) * allowed
     cut = fields.cut[:, None]
@@ -505,6 +549,7 @@ def _decode(fields: _Fields, states: _States, allowed: NDArray[np.bool_]) -> _Pa
     on = forward[:-1][:, before] * stay[1:] * weight
     off = leave[1:] * weight
     boundary = np.ones(n)
+    layered = states.layer >= 0
     boundary[1:] = 1 - on[:, joined & ~layered].sum(1) / (on.sum(1) + off.sum(1))
     changed[0] = True
     starts = changed | (states.place[state] == 0) | layered[state]
@@ -600,6 +645,9 @@ def _shot(
         notes.append("still")
     if fields.mean[run].mean() < _DARK:
         notes.append("dark")
+    whole = (fields.logs[inner].argmax(1) <= LAST) & ~fields.blend[inner]  # slow motion alone looks mixed throughout
+    if min(fields.blend[inner].mean(), whole.mean()) > _BLENDED_SHARE and "blended" not in notes:
+        notes.append("blended")
     if kind == "layered":
         heads = np.flatnonzero(states.place[path.state[run]] == 0)
         heads = heads if len(heads) and heads[0] == 0 else np.append(0, heads)
