@@ -35,6 +35,7 @@ def test_frames_whose_fields_are_swapped_within_a_shot_are_woven_in_their_true_o
     tape = weave(pictures[:60] + exchanged(pictures[60:]), noise=1)
     cadence = solved(tape, tmp_path)
     assert [shot.swapped for shot in cadence.shots] == [False, True]
+    assert cadence.notes == ("1 of 2 shots: frames whose two fields are swapped",)
     assert abs(cadence.shots[1].first - 60) <= 2, "what lies over the edge could be told either way"
     straight = [np.asarray(f[0]) for f in ivtc(weave(pictures, noise=1), solved(weave(pictures), tmp_path)).frames()]
     mended = [np.asarray(f[0]) for f in ivtc(tape, cadence).frames()]
@@ -78,7 +79,9 @@ def test_a_repeat_flag_gives_a_still_its_phase_and_motion_overrules_it(tmp_path:
     still = weave([pan(1)(0)] * 60)
     assert solved(flagged(still, 3), tmp_path).shots[0].lengths == pulldown(3, 60)
     moving = weave(film(pan(1), 1, 60))
-    assert solved(flagged(moving, 3), tmp_path).shots[0].lengths == pulldown(1, 60)
+    overruled = solved(flagged(moving, 3), tmp_path)
+    assert overruled.shots[0].lengths == pulldown(1, 60)
+    assert overruled.notes == ("12 of 12 repeat flags contradict the pictures, which were believed",)
 
 
 def test_a_converters_blends_are_told_and_slow_video_is_not_taken_for_them(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ that explanation over a single cadence is that of a mixture over the blocks, the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -346,37 +346,33 @@ def _layered(
     above it by far, and frame coding makes quiet blocks look like whole frames: these have no say in that.
     """
     same = (1 - cut).astype(np.float32)[:, None]
-    against = {}
     heard = np.clip((above - _HEARD[0]) / (_HEARD[1] - _HEARD[0]), 0, 1)
+    against = {}
     for r in (NEXT, LAST, MIDDLE):
         lead = np.clip(roles[ALONE] - roles[r], *_LAYER_LOGS)
         against[r, "woven"], against[r, "whole"] = lead, lead * (above > _LOUD)
         against[r, "alone"] = np.where(lead > 0, lead * heard, lead)
-    shifted = {(0, *key): value for key, value in against.items()}
-    for sign in (1, -1):  # the fields after, then those before, as far as the shot goes
-        reached = np.ones_like(same)
-        for j in range(1, _REACH + 1):
-            reached = reached * np.roll(same, -j if sign > 0 else j - 1, 0)
-            reached[slice(-j, None) if sign > 0 else slice(j)] = 0
-            for key, value in against.items():
-                shifted[sign * j, *key] = reached * np.roll(value, -sign * j, 0)
+    reach = [np.ones_like(same)]  # how far a field belongs to the shot of the j-th before it
+    for j in range(1, _REACH + 1):
+        reach.append(reach[-1][1:] * same[j:])
     after, before = np.argsort(states.before), states.before
+
+    def followed(state: int, of: str) -> Floats:
+        """What each block says over the fields around each, if that is in such a state."""
+        total: Floats = against[states.role[state], of].copy()
+        forth = back = state
+        for j in range(1, _REACH + 1):
+            forth, back = int(after[forth]), int(before[back])
+            total[:-j] += reach[j] * against[states.role[forth], of][j:]
+            total[j:] += reach[j] * against[states.role[back], of][:-j]
+        return total
+
     gains = []
     for state in np.flatnonzero(states.layer >= 0).tolist():
         pattern = patterns[states.pattern[state]]
-
-        def total(of: str, state: int = state) -> Floats:
-            found: Floats = shifted[0, states.role[state], of].copy()
-            forth = back = state
-            for j in range(1, _REACH + 1):
-                forth, back = int(after[forth]), int(before[back])
-                found += shifted[j, states.role[forth], of]
-                found += shifted[-j, states.role[back], of]
-            return found
-
         over, under = ("whole", "whole") if pattern.lengths == (2,) else ("alone", "woven")
-        alone = np.log1p(_OVER * np.expm1(total(over))).sum(1)
-        woven = np.log1p(_UNDER * np.expm1(-total(under))).sum(1)
+        alone = np.log1p(_OVER * np.expm1(followed(state, over))).sum(1)
+        woven = np.log1p(_UNDER * np.expm1(-followed(state, under))).sum(1)
         gains.append(np.minimum(alone, woven) * (_LAYER_TEMPER / (2 * _REACH + 1)) - pattern.cost)
     return np.asarray(np.clip(np.stack(gains, 1), *_LAYER_GAIN), np.float32)
 
@@ -499,61 +495,67 @@ def _greater(logs: Floats, states: _States, state: int) -> Floats:
 
 def _decode(fields: _Fields, states: _States, allowed: NDArray[np.bool_]) -> _Path:
     n, count = len(fields.cut), len(states.role)
-    logs = fields.logs[:, states.role].astype(np.float64)
-    for state in np.flatnonzero(states.layer >= 0).tolist():
-        logs[:, state] = _greater(fields.logs, states, state) + fields.layers[:, states.layer[state]]
-    logs[np.ix_(fields.flagged, (states.role == LAST) & (states.place == 2))] += _FLAG
-    chance = np.exp(logs) * allowed
-    cut = fields.cut[:, None]
-    joined = states.place > 0
-    stay = np.where(joined, (1 - cut) * (1 - _SWITCH), (1 - cut) * (1 - _SWITCH) + cut * _KEEP)
-    leave = ((1 - cut) * _SWITCH + cut * (1 - _KEEP)) * states.prior[np.arange(n) % 2]
-    before = states.before
-
-    # the path picks among kinds first: phases of one kind do not share its probability
+    before, after = states.before, np.argsort(states.before)
+    joined, layered = states.place > 0, states.layer >= 0
+    greater = [_greater(fields.logs, states, state) for state in np.flatnonzero(layered).tolist()]
     phases = np.bincount(states.pattern)[states.pattern]
-    with np.errstate(divide="ignore"):
-        log_chance, log_stay, log_leave = np.log(chance), np.log(stay), np.log(leave * phases)
-        best = np.log(states.prior[0] * phases) + log_chance[0]
-    origin = np.full(n, -1, np.int16)
-    jumped = np.zeros((n, count), bool)
-    for k in range(1, n):
-        top = best.argmax()
-        origin[k] = top
-        on, off = best[before] + log_stay[k], best[top] + log_leave[k]
-        jumped[k] = off > on
-        best = np.maximum(on, off) + log_chance[k]
-    state = np.empty(n, np.intp)
-    changed = np.zeros(n, bool)
-    state[-1] = best.argmax()
+    """Viterbi's path picks among kinds first: phases of one kind do not share its probability."""
+
+    def tables(first: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Of a run of fields: likelihood of the states, probability that they go on, and of each after a change."""
+        run = slice(first, first + CHUNK)
+        logs = fields.logs[run, states.role].astype(np.float64)
+        for state, lead in zip(np.flatnonzero(layered).tolist(), greater, strict=True):
+            logs[:, state] = lead[run] + fields.layers[run, states.layer[state]]
+        logs[np.ix_(fields.flagged[run], (states.role == LAST) & (states.place == 2))] += _FLAG
+        cut = fields.cut[run, None]
+        stay = (1 - cut) * (1 - _SWITCH) + np.where(joined, 0, cut * _KEEP)
+        leave = ((1 - cut) * _SWITCH + cut * (1 - _KEEP)) * states.prior[np.arange(first, first + len(cut)) % 2]
+        return np.exp(logs) * allowed[run], stay, leave
+
+    origin, jumped = np.full(n, -1, np.int16), np.zeros((n, count), bool)
+    forward = np.empty((n, count), np.float32)
+    for first in range(0, n, CHUNK):
+        chance, stay, leave = tables(first)
+        with np.errstate(divide="ignore"):
+            log_chance, log_stay, log_leave = np.log(chance), np.log(stay), np.log(leave * phases)
+            if not first:
+                best, f = np.log(states.prior[0] * phases) + log_chance[0], states.prior[0] * chance[0]
+                f /= f.sum()
+                forward[0] = f
+        for k in range(int(not first), len(chance)):
+            top = best.argmax()
+            origin[first + k] = top
+            on, off = best[before] + log_stay[k], best[top] + log_leave[k]
+            np.greater(off, on, out=jumped[first + k])
+            best = np.maximum(on, off) + log_chance[k]
+            f = (f[before] * stay[k] + leave[k]) * chance[k]
+            f /= f.sum()
+            forward[first + k] = f
+
+    state, changed = np.empty(n, np.intp), np.zeros(n, bool)
+    state[-1], changed[0] = best.argmax(), True
     for k in range(n - 1, 0, -1):
         changed[k] = jumped[k, state[k]]
         state[k - 1] = origin[k] if changed[k] else before[state[k]]
 
-    forward = np.empty((n, count))
-    forward[0] = states.prior[0] * chance[0]
-    forward[0] /= forward[0].sum()
-    for k in range(1, n):
-        f = (forward[k - 1][before] * stay[k] + leave[k]) * chance[k]
-        forward[k] = f / f.sum()
-    backward = np.empty((n, count))
-    backward[-1] = 1
-    after = np.argsort(before)
-    for k in range(n - 1, 0, -1):
-        b = chance[k] * backward[k]
-        b = (b * stay[k])[after] + (b * leave[k]).sum()
-        backward[k - 1] = b / b.sum()
-    posterior = forward * backward
-    posterior /= posterior.sum(1, keepdims=True)
-    weight = chance[1:] * backward[1:]
-    on = forward[:-1][:, before] * stay[1:] * weight
-    off = leave[1:] * weight
-    boundary = np.ones(n)
-    layered = states.layer >= 0
-    boundary[1:] = 1 - on[:, joined & ~layered].sum(1) / (on.sum(1) + off.sum(1))
-    changed[0] = True
-    starts = changed | (states.place[state] == 0) | layered[state]
-    return _Path(state, starts, changed, posterior[np.arange(n), state], boundary)
+    sure, boundary = np.empty(n), np.ones(n)
+    b = np.ones(count)
+    for first in reversed(range(0, n, CHUNK)):
+        chance, stay, leave = tables(first)
+        backward = np.empty_like(chance)
+        for k in range(len(chance) - 1, -1, -1):
+            backward[k] = b
+            b = chance[k] * b
+            b = (b * stay[k])[after] + (b * leave[k]).sum()
+            b /= b.sum()
+        here = np.arange(first, first + len(chance))
+        posterior = forward[here] * backward
+        sure[here] = posterior[here - first, state[here]] / posterior.sum(1)
+        weight, last = (chance * backward)[int(not first) :], forward[np.maximum(here - 1, 0)][int(not first) :]
+        on, off = last[:, before] * stay[int(not first) :] * weight, leave[int(not first) :] * weight
+        boundary[here[int(not first) :]] = 1 - on[:, joined & ~layered].sum(1) / (on.sum(1) + off.sum(1))
+    return _Path(state, changed | (states.place[state] == 0) | layered[state], changed, sure, boundary)
 
 
 def _rejoin(path: _Path, states: _States, patterns: tuple[Pattern, ...], cut: NDArray[np.float64]) -> _Path:
@@ -622,7 +624,25 @@ def _assemble(
         for first, stop in pairwise(sorted(edges))
     )
     tape = Tape(frames=n // 2, fps=evidence.fps, tff=evidence.tff, content=evidence.content)
-    return Cadence(tape=tape, shots=shots)
+    against = fields.flagged & ((states.place[path.state] != 2) | (states.role[path.state] != LAST))
+    return Cadence(
+        tape=tape, shots=shots, notes=tuple(_told(shots, tape, int(against.sum()), int(fields.flagged.sum())))
+    )
+
+
+def _told(shots: Sequence[Shot], tape: Tape, against: int, flagged: int) -> Iterator[str]:
+    """What is worth saying of a whole tape."""
+    film = sum(shot.stop - shot.first for shot in shots if shot.kind == "film")
+    if tape.fps[0] / tape.fps[1] < 27 and film > tape.frames:
+        yield "film at 25 pictures a second: if it was shot at 24 it runs 4.2 % fast and sounds 0.71 semitones high"
+    if 20 * against > flagged:
+        yield f"{against} of {flagged} repeat flags contradict the pictures, which were believed"
+    for what, count in (
+        ("frames whose two fields are swapped", sum(shot.swapped for shot in shots)),
+        ("fields blended by a converter or a dissolve", sum("blended" in shot.notes for shot in shots)),
+    ):
+        if count:
+            yield f"{count} of {len(shots)} shots: {what}"
 
 
 def _shot(
