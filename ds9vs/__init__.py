@@ -15,6 +15,7 @@ from .finish.geometry import crop
 from .grain import GrainModel, add_grain, load_grain, measure_grain, reinject_grain
 from .ivtc import ivtc
 from .restore import beside, provenance, restore
+from .rife import rife
 from .shots.treat import per_shot
 from .simulate import simulate
 from .source import Disc, Title, probe, source
@@ -51,6 +52,7 @@ __all__ = [
     "qtgmc",
     "reinject_grain",
     "restore",
+    "rife",
     "show",
     "simulate",
     "source",

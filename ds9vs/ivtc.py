@@ -1,8 +1,9 @@
 """Inverse telecine by a map: the pictures of a tape, each woven from its own fields, in the time asked for.
 
-May import the ground rooms, `cadence.model` and `deinterlace`. Decides nothing about the tape: what belongs together is
-the map's to say. The graph is a dozen nodes however long the tape is; what differs from picture to picture stands in
-tables that `FieldHint`, `DeleteFrames`, `DuplicateFrames` and one `ModifyFrame` on a clip of props read.
+May import the ground rooms, `cadence.model`, `deinterlace` and `between`. Decides nothing about the tape: what belongs
+together is the map's to say. The graph is some dozens of nodes however long the tape is; what differs from picture to
+picture stands in tables that `FieldHint`, `DeleteFrames`, `DuplicateFrames` and two `ModifyFrame` on clips of props
+read.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import vapoursynth as vs
 from numpy.typing import NDArray
 from vapoursynth import core
 
+from .between import Make, between, blend
 from .cadence.model import Cadence
 from .deinterlace import deinterlace
 from .errors import CustomValueError
@@ -25,7 +27,7 @@ from .plugins import require
 from .props import as_progressive
 from .timing import NTSC, PAL, pick, share, slots
 
-__all__ = ["Timing", "ivtc", "shown"]
+__all__ = ["Motion", "Timing", "ivtc", "shown"]
 
 type Func = Callable[..., Any] | str
 type Ints = NDArray[np.int64]
@@ -34,6 +36,12 @@ type Bools = NDArray[np.bool_]
 
 Timing = Literal["film", "native", "video"]
 """film: constant 24000/1001 (25 for PAL); native: each picture as long as its fields; video: one for each field."""
+
+Motion = Literal["interpolate", "nearest", "blend"]
+"""How 60i, 30p and layers are shown at the film rate at instants that the tape has no picture of."""
+
+_SHIFT_COST = 0.25
+"""What moving a shot's instants by a field costs, in shares of them that fall on pictures."""
 
 _WOVEN, _RESCUED, _MERGED = range(3)
 _DONE = ("woven", "rescued", "merged")
@@ -48,7 +56,7 @@ _PROPS = (
     "_SceneChangeNext",
 )
 
-_TRIM_EVERY = 64
+_TRIM_EVERY = 8
 """Pictures between two trims of the heap."""
 _BLOCK = 8
 """Side of the blocks, in luma samples, that are rebuilt or left."""
@@ -66,7 +74,9 @@ def ivtc(
     cadence: Cadence,
     *,
     timing: Timing = "film",
+    motion: Motion = "interpolate",
     rescue: Callable[[vs.VideoNode], vs.VideoNode] | None = None,
+    make: Make | None = None,
 ) -> vs.VideoNode:
     """Turn a tape into progressive pictures by its map; changes rate and length as `timing` says.
 
@@ -83,31 +93,52 @@ def ivtc(
 
     - `"film"`: 24000/1001 pictures a second (25 of PAL), as long as the tape within one picture. Film pictures are
       shown once each where that keeps every picture within two fields of its true instant (0.65 on average); orphans
-      go first. Of 30p, 60i and layered shots the nearest in time are shown, in a layered shot one for each picture of
-      the background where possible; nothing is blended. See `timing.slots`.
+      go first. Of a layered shot one picture is shown for each of the background where possible. 30p, 60i and what
+      moves over a background are shown as `motion` says. See `timing.slots`.
     - `"native"`: every picture once, at a variable rate (`fps` is 0), `_DurationNum` and `_DurationDen` exact: film
       pictures share the fields of their shot evenly (5/2 each in whole cycles of 3:2), other pictures last as long as
       their fields. The sum is exact at every cut.
     - `"video"`: 60000/1001 (50) pictures a second, the one on air at each field.
+
+    Motion, at the film rate (other timings show every picture there is, whatever it says):
+
+    - `"interpolate"`: pictures a quarter of a field or less from their slots' middle are shown as they are: every
+      second slot of 60i, every fourth of 30p, every slot of 50i and 25p. The others are made at their instant, half way
+      between two pictures of 60i, a quarter to three quarters of 30p, by motion (`between.between`) where it can be
+      trusted; elsewhere the picture is the nearer one's. In a layered shot this is done to what moves over the
+      background only, half way, between pictures of one picture of the background, which stays untouched. Nothing is
+      made across a cut. 0.1 s of one core for each picture of 720x480 that is made.
+    - `"nearest"`: the pictures nearest in time: 60i advances by 2 and 3 fields in turn.
+    - `"blend"`: averages where "interpolate" makes pictures: double edges on everything that moves.
+
+    All slots of nine simulated shots with tape noise, against the truth at their instants, PSNR of luma and
+    SSIMULACRA2, in brackets the worst 5 %: of 60i interpolated 41.9 dB and 77 (38.8, 44), nearest 37.8 and 57 (24.6,
+    -20), blended 40.0 and 70 (28.7, 13); of 30p 43.0 and 76 (38.8, 22), 35.1 and 40 (22.1, -58), 37.3 and 52
+    (24.8, -31).
 
     Args:
         tape: Woven frames, two fields each, of any constant format; planes of an even height. `_FieldBased` of its
             first frame must be 1 or 2. The default rescue takes integers of 8 to 16 bit and float.
         cadence: The tape's map, from `analyse` or `load_cadence`.
         timing: How the pictures lie in time.
+        motion: What is shown at instants that the tape has no picture of.
         rescue: A function that makes a frame of every field of a tape, in time order, in the tape's format; it reads
             the field order from `_FieldBased`. `deinterlace` unless given. Called only if a picture needs it, and a
             frame of it is made only for a picture that does.
+        make: What makes the pictures of motion="interpolate": a function `(before, after, time)`, such as
+            `rife.rife` gives; by default vectors. Its pictures are held to the same test.
 
     Returns:
         Progressive pictures in the tape's format and size, with the tape's props (of the frame that holds the
         picture's first field) and `_FieldBased` 0, `DS9VS_Picture`, `DS9VS_Shot`, `DS9VS_Kind`, `DS9VS_Confidence`,
-        `DS9VS_Field`, `DS9VS_Done`, and `_SceneChangePrev` and `_SceneChangeNext` on the first and last picture of
+        `DS9VS_Field`, `DS9VS_Done`, and on pictures between pictures `DS9VS_Between` and `DS9VS_Trust` (the others are
+        those of the picture that is nearer); `_SceneChangePrev` and `_SceneChangeNext` on the first and last picture of
         each shot.
 
     Raises:
         CustomValueError: The map is of another tape (length, rate or field order), the tape is progressive, a plane
-            has an odd number of lines, the timing is unknown, or `rescue` returns another format or length.
+            has an odd number of lines, the timing or motion is unknown, `rescue` or `make` returns another format or
+            length, or pictures are to be made in a format or size in which motion cannot be searched.
         CustomRuntimeError: A plugin is missing.
 
     Example:
@@ -119,35 +150,37 @@ def ivtc(
         (4, Fraction(24000, 1001), 7)
     """
     top_first = _check(tape, cadence, timing)
+    _check_motion(motion, ivtc)
     pictures = _pictures(cadence)
     fields = Fraction(tape.fps) * 2
-    order, rate, num, den = _order(pictures, timing, fields)
-    table = _table(pictures, order, None if rate else lambda p: Fraction(int(num[p]), int(den[p])) / fields)
-
-    clip = _woven(tape, pictures, order, top_first)
-    done = pictures.done[order]
-    if done.any():
-        rescued = _rescued(tape, pictures, order, top_first, rescue or deinterlace, table)
-        sources = [clip, rescued.std.CopyFrameProps(clip)]
-        if (done == _MERGED).any():
-            sources.append(_merged(clip, rescued))
-        clip = require("akarin.Select", ivtc)(
-            sources, table, "x.DS9VS_Done 119 = 0 x.DS9VS_Done 114 = 1 2 ? ?"
-        )  # w, r, m
+    plan, rate, num, den = _order(pictures, timing, motion, fields)
+    table = _table(
+        pictures, plan.shown, plan.quarter, None if rate else lambda p: Fraction(int(num[p]), int(den[p])) / fields
+    )
     props = [*_PROPS, *(() if rate else ("_DurationNum", "_DurationDen"))]
-    clip = as_progressive(clip, rate).std.CopyFrameProps(table, props)
+    rescue = rescue or deinterlace
+    if plan.quarter.any():
+        order = np.stack([plan.before, plan.after], 1).ravel()
+        pairs, combed = _composed(tape, pictures, order, top_first, rescue, _table(pictures, order))
+        clip = _filled(pairs, combed, pictures, plan, table, motion, make)
+    else:
+        clip = _composed(tape, pictures, plan.shown, top_first, rescue, table)[0].std.CopyFrameProps(table, props)
+    clip = as_progressive(clip, rate)
     return clip if rate else _variable(clip)
 
 
-def shown(cadence: Cadence, timing: Timing = "film") -> Ints:
+def shown(cadence: Cadence, timing: Timing = "film", *, motion: Motion = "interpolate") -> Ints:
     """Number of the picture that each frame of `ivtc(tape, cadence, timing=timing)` shows, ascending; reads no tape.
+
+    Of a frame between two pictures it is the nearer one.
 
     Args:
         cadence: The map.
         timing: How the pictures lie in time, as `ivtc` has it.
+        motion: What is shown between pictures, as `ivtc` has it.
 
     Raises:
-        CustomValueError: The timing is unknown, or the tape has a rate that has no film rate.
+        CustomValueError: The timing or motion is unknown, or the tape has a rate that has no film rate.
 
     Example:
         >>> from ds9vs.cadence.model import Cadence, Shot, Tape
@@ -158,18 +191,37 @@ def shown(cadence: Cadence, timing: Timing = "film") -> Ints:
     """
     rate = Fraction(*cadence.tape.fps)
     _check_timing(timing, rate, shown)
-    return _order(_pictures(cadence), timing, 2 * rate)[0]
+    _check_motion(motion, shown)
+    return _order(_pictures(cadence), timing, motion, 2 * rate)[0].shown
 
 
-def _order(pictures: _Pictures, timing: str, fields: Fraction) -> tuple[Ints, Fraction | None, Ints, Ints]:
-    """The picture of each frame, the frames' rate if it is constant, and the pictures' durations in fields."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What each frame shows, as arrays of shape (frames,): pictures, by their numbers."""
+
+    shown: Ints
+    before: Ints
+    after: Ints
+    """These two are `shown` where a frame shows a picture of the tape."""
+    quarter: Ints
+    """Of the way from one to the other: 0 to 3."""
+
+
+def _order(
+    pictures: _Pictures, timing: str, motion: str, fields: Fraction
+) -> tuple[_Plan, Fraction | None, Ints, Ints]:
+    """What each frame shows, the frames' rate if it is constant, and the pictures' durations in fields."""
     even = (pictures.kind == "film") & (pictures.length >= 2) & (pictures.length <= 3)
     num, den = share(pictures.length, even, pictures.cut)
+    rate: Fraction | None = None
+    order = np.arange(len(pictures.first))
     if timing == "film":
-        return *_film_slots(pictures, num / den, fields), num, den
-    if timing == "video":
-        return np.repeat(np.arange(len(pictures.first)), pictures.length), fields, num, den
-    return np.arange(len(pictures.first)), None, num, den
+        order, rate = _film_slots(pictures, num / den, fields)
+        if motion != "nearest":
+            return _instants(pictures, order, float(fields / rate)), rate, num, den
+    elif timing == "video":
+        order, rate = np.repeat(order, pictures.length), fields
+    return _Plan(order, order, order, np.zeros_like(order)), rate, num, den
 
 
 def _check_timing(timing: str, rate: Fraction, func: Func) -> None:
@@ -182,6 +234,13 @@ def _check_timing(timing: str, rate: Fraction, func: Func) -> None:
             f"A tape of {rate} frames a second has no film rate; it must be {NTSC}, 30 or {PAL}, else take "
             f"timing='native' or 'video'.",
             func,
+        )
+
+
+def _check_motion(motion: str, func: Func) -> None:
+    if motion not in get_args(Motion):
+        raise CustomValueError(
+            f"The motion is {motion!r}; it must be one of {', '.join(map(repr, get_args(Motion)))}.", func
         )
 
 
@@ -334,7 +393,49 @@ def _film_slots(pictures: _Pictures, durations: Floats, fields: Fraction) -> tup
     ), rate
 
 
-def _table(pictures: _Pictures, order: Ints, duration: Callable[[int], Fraction] | None) -> vs.VideoNode:
+def _instants(pictures: _Pictures, order: Ints, slot: float) -> _Plan:
+    """What to show at the middle of each slot of a constant rate; of film, and where no motion is known, as `order`.
+
+    The middles of a shot's slots are moved by up to a field, so that as many as can be fall on pictures: by a quarter
+    of a field (4 ms) at 59.94 fields a second.
+    """
+    middles = pictures.first + pictures.length / 2
+    centres = slot * (np.arange(len(order)) + 0.5)
+    shots = pictures.shot[order]
+    steps = 4 * order
+    firsts = np.flatnonzero(np.diff(shots, prepend=-1))
+    for start, stop in zip(firsts, np.append(firsts[1:], len(order)), strict=True):
+        kind = pictures.kind[order[start]]
+        if kind == "film":
+            continue
+        here = slice(start, stop)
+        low, high = np.searchsorted(pictures.shot, [shots[start], shots[start] + 1])
+        at = _aligned(centres[here], middles[low:high]) + low
+        if kind == "layered":
+            # Nothing may change in the background: no other picture of it, nor other fields of the same.
+            same = pictures.group[1:] == pictures.group[:-1]
+            back, on = np.append(False, same)[order[here]], np.append(same, False)[order[here]]
+            at = order[here] + np.rint(2 * np.clip(at - order[here], -0.5 * back, 0.5 * on)) / 2
+        steps[here] = np.rint(4 * at)
+    before, quarter = steps // 4, steps % 4
+    layered = pictures.kind[order] == "layered"
+    return _Plan(np.where(layered, order, before + (quarter > 2)), before, before + (quarter > 0), quarter)
+
+
+def _aligned(centres: NDArray[np.floating[Any]], middles: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """The centres among the middles, as numbers of these with fractions; moved so that many are whole."""
+    best, most = centres, -np.inf
+    for shift in sorted(np.arange(-4, 5) / 4, key=abs):
+        at = np.interp(centres + shift, middles, np.arange(len(middles)))
+        score = np.mean(np.isclose(at, np.rint(at))) - _SHIFT_COST * abs(shift)
+        if score > most + 1e-9:
+            best, most = at, score
+    return best
+
+
+def _table(
+    pictures: _Pictures, order: Ints, quarter: Ints | None = None, duration: Callable[[int], Fraction] | None = None
+) -> vs.VideoNode:
     """A clip of tiny frames that carries the props of each picture shown; with its duration, if that varies."""
     shot = pictures.shot[order]
     change = np.concatenate([[True], shot[1:] != shot[:-1], [True]])
@@ -357,6 +458,7 @@ def _table(pictures: _Pictures, order: Ints, duration: Callable[[int], Fraction]
         props["_SceneChangePrev"] = int(change[n])
         props["_SceneChangeNext"] = int(change[n + 1])
         props["swapped"] = int(swapped[n])
+        props["quarter"] = int(quarter[n]) if quarter is not None else 0
         if duration is not None:
             props["_DurationNum"], props["_DurationDen"] = duration(p).as_integer_ratio()
         return frame
@@ -376,6 +478,62 @@ def _trimmer() -> Callable[[], object]:
     except (AttributeError, OSError, TypeError):
         return lambda: None
     return lambda: trim(ctypes.c_size_t(0))
+
+
+def _composed(
+    tape: vs.VideoNode,
+    pictures: _Pictures,
+    order: Ints,
+    top_first: bool,
+    rescue: Callable[[vs.VideoNode], vs.VideoNode],
+    table: vs.VideoNode,
+) -> tuple[vs.VideoNode, vs.VideoNode | None]:
+    """The pictures of an order; and of the merged ones, if there are any, where they were rebuilt."""
+    clip = _woven(tape, pictures, order, top_first)
+    done = pictures.done[order]
+    if not done.any():
+        return clip, None
+    rescued = _rescued(tape, pictures, order, top_first, rescue, table)
+    sources, combed = [clip, rescued.std.CopyFrameProps(clip)], None
+    if (done == _MERGED).any():
+        combed = _comb_mask(clip)
+        sources.append(clip.std.MaskedMerge(rescued, combed, first_plane=True))
+    which = "x.DS9VS_Done 119 = 0 x.DS9VS_Done 114 = 1 2 ? ?"  # w, r, m
+    return require("akarin.Select", ivtc)(sources, table, which), combed
+
+
+def _filled(
+    pairs: vs.VideoNode,
+    combed: vs.VideoNode | None,
+    pictures: _Pictures,
+    plan: _Plan,
+    table: vs.VideoNode,
+    motion: str,
+    make: Make | None,
+) -> vs.VideoNode:
+    """What each frame shows, from the pictures before and after it in turn, with its props."""
+    before, after = (pairs.std.SelectEvery(2, k).std.CopyFrameProps(table, [*_PROPS]) for k in (0, 1))
+    places = 2 * np.arange(len(plan.shown)) + (plan.shown != plan.before)
+    real = pick(pairs, places).std.CopyFrameProps(table, [*_PROPS])
+    layered = pictures.kind[plan.shown] == "layered"
+    sources, which = [real], "0"
+    for quarter in (1, 2, 3):
+        for over in (False, True):
+            if ((plan.quarter == quarter) & (layered == over)).any():
+                where = _either(combed) if over and combed else None
+                if motion == "blend":
+                    made = blend(before, after, time=quarter / 4, fallback=real, where=where)
+                else:
+                    made = between(before, after, time=quarter / 4, fallback=real, where=where, make=make)
+                kind = f"x.DS9VS_Kind 108 = {'' if over else 'not '}"  # layered
+                which = f"x.quarter {quarter} = {kind} and {len(sources)} {which} ?"
+                sources.append(made)
+    return require("akarin.Select", ivtc)(sources, table, which)
+
+
+def _either(masks: vs.VideoNode) -> vs.VideoNode:
+    """Of each pair of masks the larger value."""
+    return require("akarin.Expr", ivtc)([masks.std.SelectEvery(2, k) for k in (0, 1)], "x y max")
 
 
 def _woven(tape: vs.VideoNode, pictures: _Pictures, order: Ints, top_first: bool) -> vs.VideoNode:
@@ -419,11 +577,6 @@ def _rescued(
                 )
             found.append(pick(frames, numbers).std.SetFieldBased(0))
     return found[0] if len(found) == 1 else require("akarin.Select", ivtc)(found, table, "x.swapped")
-
-
-def _merged(woven: vs.VideoNode, rescued: vs.VideoNode) -> vs.VideoNode:
-    """The woven picture, and the rescued one in blocks that comb in it."""
-    return woven.std.MaskedMerge(rescued, _comb_mask(woven), first_plane=True)
 
 
 def _comb_mask(woven: vs.VideoNode) -> vs.VideoNode:

@@ -33,7 +33,7 @@ PLUGINS = {
     p.namespace: p
     for p in (
         Plugin("bs", "vapoursynth-bestsource>=22", "frame-exact decoding"),
-        Plugin("mvu", "vapoursynth-mvutensils==9", "motion vectors (QTGMC, denoising, steady)"),
+        Plugin("mvu", "vapoursynth-mvutensils==9", "motion vectors (QTGMC, denoising, timing, steady)"),
         Plugin("znedi3", "vapoursynth-znedi3>=3.3", "intra-field interpolation (QTGMC, deinterlacing)"),
         Plugin("bwdif", "vapoursynth-bwdif>=5.1", "fast deinterlacing"),
         Plugin("vszip", "vapoursynth-vszip>=23", "EEDI3, blurs, metrics, limiting, debanding"),

@@ -25,10 +25,12 @@ ORDER = [
     ("cadence.again",),
     ("cadence",),
     ("deinterlace",),
+    ("between",),
     ("ivtc",),
     ("shots.label",),
     ("clean",),
     ("upscale",),
+    ("rife",),
     ("steady",),
     ("grain",),
     ("finish",),
@@ -42,7 +44,7 @@ ORDER = [
 ]
 # Rooms that stand beside the picture's way: they may look only at the ground, the model and each other.
 GROUND = {"errors", "files", "props", "plugins", "timing", "presets", "measures", "cadence.model"}
-ALONE = {"clean", "upscale", "steady", "grain", "finish", "encode", "simulate", "deinterlace", "source"}
+ALONE = {"clean", "upscale", "steady", "grain", "finish", "encode", "simulate", "deinterlace", "between", "source"}
 
 
 def room(module: str) -> str:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from jetpytools import CustomRuntimeError, CustomValueError
 from numpy.typing import NDArray
 from vapoursynth import core
 
+from conftest import photograph
 from ds9vs.cadence.model import Cadence, Kind, Shot, Tape
-from ds9vs.ivtc import Timing, ivtc
+from ds9vs.ivtc import Motion, Timing, ivtc, shown
 from ds9vs.timing import DRIFT, FILM, NTSC, PAL
 
 type Planes = list[NDArray[np.uint16]]
@@ -438,6 +440,170 @@ def test_layered_background_does_not_judder_at_the_film_rate(before: int, phase:
     assert [n for n in background if n in whole] == whole
 
 
+# Between pictures
+
+
+def camera(instant: float) -> vs.VideoNode:
+    """What a camera that moves over a photograph sees at an instant, in fields."""
+    still = photograph(400, 240, sharp=0.12, contrast=35)
+    window = {"src_left": 20.2 + 3.4 * instant, "src_top": 20.1 + 0.6 * instant, "src_width": 192, "src_height": 128}
+    return still.resize.Bicubic(192, 128, format=vs.YUV420P8, **window)
+
+
+def camera_tape(fields: int, each: int) -> vs.VideoNode:
+    """A tape of that camera, each of its pictures as long as so many fields."""
+    pictures = [planes_of(camera((f // each) * each + (each - 1) / 2), 0) for f in range(fields)]
+    frames = [
+        woven([p[::2] for p in a], [p[1::2] for p in b]) for a, b in zip(pictures[::2], pictures[1::2], strict=True)
+    ]
+    return as_clip(frames, core.get_video_format(vs.YUV420P8)).std.SetFieldBased(2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "lengths", "fps", "quarters"),
+    [
+        ("60i", "1" * 60, NTSC, [0, 2]),
+        ("30p", "2" * 30, NTSC, [0, 1, 2, 3]),
+        ("60i", "1" * 60, PAL, [0]),
+        ("30p", "1" + "2" * 29 + "1", PAL, [0]),
+    ],
+)
+def test_as_many_slots_as_can_be_show_pictures_and_the_rest_lie_evenly(
+    kind: Kind, lengths: str, fps: Fraction, quarters: list[int]
+) -> None:
+    cadence = make((kind, lengths), fps=fps)
+    clip = ivtc(plain_tape(cadence), cadence, motion="blend")
+    middles = (cadence.firsts[:-1] + cadence.firsts[1:]) / 2
+    at = []
+    for n in range(clip.num_frames):
+        with clip.get_frame(n) as frame:
+            picture, way = frame.props["DS9VS_Picture"], float(frame.props.get("DS9VS_Between", 0))
+        before = picture - (way > 0.5)
+        at.append(middles[before] + way * (middles[before + (way > 0)] - middles[before]))
+        assert round(4 * way) in quarters
+    assert np.allclose(np.diff(at)[1:-1], 2 if fps == PAL else 2.5)
+    real = ["DS9VS_Between" not in frame.props for frame in clip.frames(close=True)]
+    assert sum(real) >= clip.num_frames // len(quarters)
+    assert np.abs(at - (2 if fps == PAL else 2.5) * (np.arange(len(at)) + 0.5)).max() <= (1 if fps == PAL else 0.25)
+    assert props(clip, "DS9VS_Picture") == shown(cadence, motion="blend").tolist()
+
+
+@pytest.mark.parametrize(("kind", "each"), [("60i", 1), ("30p", 2)])
+def test_pictures_between_are_what_the_camera_saw_and_others_the_tapes_own(kind: Kind, each: int) -> None:
+    cadence = make((kind, f"{each}" * (40 // each)))
+    tape = camera_tape(40, each)
+    clips = {motion: ivtc(tape, cadence, motion=motion) for motion in get_args(Motion)}
+    ours = clips["interpolate"]
+    single = ivtc(tape, cadence, timing="native")
+    gains = []
+    for n in range(ours.num_frames):
+        with ours.get_frame(n) as frame:
+            picture, done, way = (frame.props.get(f"DS9VS_{name}", 0) for name in ("Picture", "Done", "Between"))
+        if done != "between":
+            assert same(planes_of(ours, n), planes_of(single, int(picture)))
+            continue
+        before = int(picture) - (way > 0.5)
+        truth = planes_of(camera(each * (before + way + 0.5) - 0.5), 0)[0].astype(float)
+        error = {
+            name: np.mean((planes_of(clip, n)[0] - truth) ** 2) for name, clip in clips.items() if name != "nearest"
+        }
+        error["nearest"] = np.mean((planes_of(single, int(picture))[0] - truth) ** 2)
+        gains.append([10 * np.log10(error[name] / error["interpolate"]) for name in ("nearest", "blend")])
+    assert len(gains) >= ours.num_frames * (0.4 if each == 1 else 0.65)
+    assert np.min(gains, axis=0)[0] > 6 and np.min(gains, axis=0)[1] > 3
+
+
+def test_nothing_is_made_across_a_cut() -> None:
+    fmt = core.get_video_format(vs.YUV420P8)
+    tape, fields = noise_tape(30, True, fmt)
+    cadence = make(("60i", "1" * 13), ("60i", "1" * 7), ("30p", "2" * 5 + "1"), ("60i", "1" * 29))
+    clip = ivtc(tape, cadence, motion="blend", rescue=recording(fields, fmt, []))
+    single = ivtc(tape, cadence, timing="native", rescue=recording(fields, fmt, []))
+    pictures = [planes_of(single, n) for n in range(len(cadence))]
+    made = 0
+    for n in range(clip.num_frames):
+        with clip.get_frame(n) as frame:
+            picture, shot, way = (frame.props.get(f"DS9VS_{name}", 0) for name in ("Picture", "Shot", "Between"))
+        before = int(picture) - (way > 0.5)
+        after = before + (way > 0)
+        assert cadence.picture(before).shot == cadence.picture(after).shot == shot
+        wanted = [(1 - way) * a + way * b for a, b in zip(pictures[before], pictures[after], strict=True)]
+        assert all(np.abs(a - b).max() <= 0.5 for a, b in zip(planes_of(clip, n), wanted, strict=True)), f"slot {n}"
+        made += way > 0
+    assert made > 8
+
+
+def test_what_motion_does_not_explain_is_the_nearest_picture() -> None:
+    """Noise: no field has to do with the next."""
+    fmt = core.get_video_format(vs.YUV420P8)
+    tape, fields = noise_tape(20, True, fmt)
+    cadence = make(("60i", "1" * 40))
+    clip = ivtc(tape, cadence, rescue=recording(fields, fmt, []))
+    for n, picture in enumerate(shown(cadence).tolist()):
+        assert same(planes_of(clip, n), woven(fields[picture], fields[picture]))
+    assert set(props(clip, "DS9VS_Done")) == {"rescued"}
+
+
+def test_only_fields_that_a_slot_needs_are_rescued() -> None:
+    fmt = core.get_video_format(vs.YUV420P8)
+    tape, fields = noise_tape(20, True, fmt)
+    asked: list[int] = []
+    cadence = make(("film", "2323"), ("60i", "1" * 30))
+    clip = ivtc(tape, cadence, rescue=recording(fields, fmt, asked))
+    assert asked == []
+    clip.get_frame(9).close()
+    assert 1 <= len(set(asked)) <= 2
+    for n in range(clip.num_frames):
+        clip.get_frame(n).close()
+    assert len(set(asked)) <= 1.5 * 30 / 2.5 + 2
+
+
+@pytest.mark.parametrize("motion", ["interpolate", "blend"])
+def test_film_is_the_same_whatever_the_motion(motion: Motion) -> None:
+    film = pulldown(33, 1), pulldown(34, 3), pulldown(41, 4)
+    cadence = make(("film", film[0]), ("60i", "1" * 19), ("film", film[1]), ("30p", "2" * 11 + "1"), ("film", film[2]))
+    tape, _ = noise_tape(cadence.tape.frames, True, core.get_video_format(vs.YUV420P8))
+    ours, nearest = (ivtc(tape, cadence, motion=how) for how in (motion, "nearest"))
+    assert ours.num_frames == nearest.num_frames
+    kinds = props(nearest, "DS9VS_Kind")
+    assert kinds == props(ours, "DS9VS_Kind") and {"film", "60i", "30p"} == set(kinds)
+    for n, kind in enumerate(kinds):
+        if kind == "film":
+            assert same(planes_of(ours, n), planes_of(nearest, n)), f"slot {n}"
+
+
+@pytest.mark.parametrize("phase", range(5))
+def test_the_background_of_layered_shots_is_the_same_whatever_the_motion(phase: int) -> None:
+    tape, instants, film = layered_tape(30, phase)
+    cadence = make(("layered", "1" * 30), base={0: film})
+    ours, nearest = (ivtc(tape, cadence, motion=how) for how in ("interpolate", "nearest"))
+    assert props(ours, "DS9VS_Picture") == props(nearest, "DS9VS_Picture")
+    # In phases 1 and 4 the instants lie between the background's own pictures.
+    assert ("between" in props(ours, "DS9VS_Done")) == (phase in (0, 2, 3))
+    for n, picture in enumerate(props(ours, "DS9VS_Picture")):
+        left = 8 + 3 * int(str(picture))
+        far = np.ones(instants[0][0].shape, bool)
+        far[32 - 26 : 56 + 26, max(0, left - 35) : left + 60] = False
+        assert np.array_equal(planes_of(ours, n)[0][far], planes_of(nearest, n)[0][far]), f"slot {n}"
+    moved = [n for n, done in enumerate(props(ours, "DS9VS_Done")) if done == "between"]
+    assert all(not same(planes_of(ours, n), planes_of(nearest, n)) for n in moved)
+
+
+@pytest.mark.parametrize("motion", ["interpolate", "blend"])
+def test_tape_noise_in_the_background_of_layered_shots_stays(motion: Motion) -> None:
+    tape, instants, film = layered_tape(30, 2)  # pictures of three fields are woven in two ways
+    noisy = tape.noise.Add(var=6, seed=3)
+    cadence = make(("layered", "1" * 30), base={0: film})
+    ours, nearest = (ivtc(noisy, cadence, motion=how) for how in (motion, "nearest"))
+    changed = []
+    for n, picture in enumerate(props(ours, "DS9VS_Picture")):
+        left = 8 + 3 * int(str(picture))
+        far = np.ones(instants[0][0].shape, bool)
+        far[32 - 26 : 56 + 26, max(0, left - 35) : left + 60] = False
+        changed.append(np.mean((planes_of(ours, n)[0] != planes_of(nearest, n)[0])[far]))
+    assert np.max(changed) < 0.01
+
+
 # Props
 
 
@@ -466,6 +632,13 @@ def test_props_tell_the_truth_and_the_tapes_stay() -> None:
 
 
 # Contracts
+
+
+def test_pure_between_pictures(assert_pure: Callable[[Callable[[], vs.VideoNode]], None]) -> None:
+    tape = camera_tape(30, 1)
+    cadence = make(("60i", "1" * 17), ("30p", "2" * 6 + "1"))
+    assert "between" in props(ivtc(tape, cadence), "DS9VS_Done")
+    assert_pure(lambda: ivtc(tape, cadence))
 
 
 @pytest.mark.parametrize("timing", ["film", "native", "video"])
@@ -516,8 +689,8 @@ def peak_memory(frames: int, tmp_path: Path) -> int:
 
 
 def test_memory_does_not_grow_with_the_tape(tmp_path: Path) -> None:
-    short, long = peak_memory(300, tmp_path), peak_memory(3000, tmp_path)
-    assert long < short + 100, f"{short} MiB for 300 frames, {long} for 3,000"
+    short, long = peak_memory(600, tmp_path), peak_memory(2400, tmp_path)
+    assert long < short + 100, f"{short} MiB for 600 frames, {long} for 2,400"
 
 
 # Errors
@@ -544,6 +717,8 @@ def test_wrong_arguments_get_a_sentence() -> None:
     tape = plain_tape(cadence)
     with pytest.raises(CustomValueError, match="'film', 'native', 'video'"):
         ivtc(tape, cadence, timing="smooth")  # type: ignore[arg-type]
+    with pytest.raises(CustomValueError, match="'interpolate', 'nearest', 'blend'"):
+        ivtc(tape, cadence, motion="smooth")  # type: ignore[arg-type]
     with pytest.raises(CustomValueError, match="load_cadence"):
         ivtc(tape, "S01E01.cadence.json")  # type: ignore[arg-type]
     with pytest.raises(CustomValueError, match="frames, one for each field"):

@@ -53,7 +53,7 @@ NEXT, LAST, ALONE, MIDDLE, BEFORE, BEYOND = range(6)
 
 _FLAG = 3.0
 """Log-likelihood by which a repeat flag speaks for the third field of a picture: what moves overrules it."""
-_SWITCH = 1e-5
+_SWITCH = 1e-6
 """Probability that the cadence changes at a field that is no cut."""
 _KEEP = 0.15
 """Probability that a cut leaves the cadence running: edits made on film, and still pictures."""
@@ -63,7 +63,7 @@ _BLENDED = (0.15, 0.35)
 """Share by which frame coding blends a field that stands alone with its coded frame's other: usually, and coarsely."""
 _BLENDED_LEAD = 5.0
 """Log-likelihood by which the blocks of a field must ask for the coarser one."""
-_FLOOR = 0.02
+_FLOOR = 0.03
 """Probability that a field's evidence is misleading altogether (flash, strobe, dropout)."""
 _QUIET = (0.3, 1.2, 4.0)
 """A field's noise floor is raised when this share of its blocks lies above so many floors, at most by this factor."""
