@@ -47,6 +47,12 @@ def seconds(clip: vs.VideoNode) -> float:
     return time.perf_counter() - start
 
 
+def timed(clip: vs.VideoNode, runs: int) -> list[float]:
+    """Seconds of each of so many runs, after one that compiles networks and takes memory from the system."""
+    seconds(clip)
+    return [seconds(clip) for _ in range(runs)]
+
+
 def cost(frames: int, model: str, runs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = ds9vs.simulate(None, Path(folder) / "sim", seconds=frames / 20, seed=3, iso=False)
@@ -59,22 +65,23 @@ def cost(frames: int, model: str, runs: int) -> None:
             ("upscale", lambda clip: ds9vs.upscale(clip, model=model, width=2880, height=2160)),
             ("finish", lambda clip: ds9vs.finish(clip)),
         ]
-        parts: dict[str, list[float]] = {"source": [seconds(tape)]}
+        parts: dict[str, list[float]] = {"source": timed(tape, runs)}
         clip = held(tape)
         for name, stage in stages:
             out = stage(clip)
-            parts[name] = [seconds(out) for _ in range(runs)]
+            parts[name] = timed(out, runs)
             if name == "upscale" and model != "none":
                 network = load_model(model, "benchmark")
                 planes = clip.resize.Bicubic(format=vs.GRAYS if network.luma_only else vs.RGBS, matrix_in=6)
                 tiling = plan_tiles(network, clip.width, clip.height)
                 bare, _ = infer([held(planes)], network, tiling, backend="auto")
-                parts["of it: bare inference"] = [seconds(bare) for _ in range(runs)]
+                parts["of it: bare inference"] = timed(bare, runs)
             clip = held(out)
+        del clip, out  # what is held would leave the chain no memory of its own
         whole = tape
         for _, stage in stages:
             whole = stage(whole)
-        total = statistics.median(seconds(whole) for _ in range(runs))
+        total = statistics.median(timed(whole, runs))
     singly = 0.0
     for name, values in parts.items():
         value = statistics.median(values)
