@@ -8,7 +8,6 @@ read.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +22,7 @@ from .between import Make, between, blend
 from .cadence.model import Cadence
 from .deinterlace import deinterlace
 from .errors import CustomValueError
+from .memory import trimmer
 from .plugins import require
 from .props import as_progressive
 from .timing import NTSC, PAL, pick, share, slots
@@ -441,7 +441,7 @@ def _table(
     change = np.concatenate([[True], shot[1:] != shot[:-1], [True]])
     swapped = pictures.swapped[pictures.field[order] // 2]
 
-    trim = _trimmer()
+    trim = trimmer()
 
     def write(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         if n % _TRIM_EVERY == 0:
@@ -465,19 +465,6 @@ def _table(
 
     blank = core.std.BlankClip(width=16, height=16, format=vs.GRAY8, length=len(order), keep=True)
     return blank.std.ModifyFrame(blank, write)
-
-
-def _trimmer() -> Callable[[], object]:
-    """What gives memory that was freed back to the system: glibc's `malloc_trim`, elsewhere nothing.
-
-    VapourSynth's planes are aligned blocks, and glibc before 2.39 leaves holes where these were freed (its bug 30723):
-    on 2.36 a process grew by 0.6 MB for each picture of layered shots, 2 GB in 3,000; trimmed it stays at 450 MB.
-    """
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):
-        return lambda: None
-    return lambda: trim(ctypes.c_size_t(0))
 
 
 def _composed(

@@ -175,7 +175,7 @@ def test_an_episode_is_drawn_in_seconds(tmp_path: Path) -> None:
     grids = Grids(
         rng.integers(-127, 127, (CHUNK, 300), np.int8), rng.integers(0, 160, (CHUNK, 300), np.uint8),
         rng.integers(0, 160, (CHUNK, 300), np.uint8), rng.integers(16, 235, (CHUNK, 300), np.uint8),
-        rng.uniform(16, 235, CHUNK).astype(np.float32),
+        rng.uniform(16, 235, CHUNK).astype(np.float32), np.zeros(CHUNK, bool),
     )  # fmt: skip
     np.savez(tmp_path / "00000.npz", version=VERSION, **{name: getattr(grids, name) for name in Grids.__slots__})
     for n in range(1, chunks):

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "ds9vs"
 
 # Rooms in the order a picture walks; a room imports only rooms above it.
 ORDER = [
-    ("errors",),
+    ("errors", "memory"),
     ("files", "props", "plugins"),
     ("timing", "presets"),
     ("measures", "dvd", "cadence.model"),

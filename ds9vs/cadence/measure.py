@@ -34,6 +34,7 @@ from vapoursynth import core
 
 from ..errors import CustomRuntimeError, CustomValueError
 from ..files import atomic, progress, user_folder
+from ..memory import trimmer
 from ..plugins import require
 from ..props import field_order
 
@@ -57,6 +58,8 @@ _LOG_STEPS = 10.0
 _LOG_ZERO = 1 / 64
 _ENERGY = (_LOG_ZERO * 2 ** (np.arange(256) / _LOG_STEPS)).astype(np.float32)
 _HASHED = 16
+_TRIM_EVERY = 64
+"""Fields between two trims of the heap, which are also those between two steps of the progress bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,13 +278,16 @@ def _collect(
     raw = np.empty((stop - first, 3, blocks), np.float32)
     luma = np.empty((stop - first, blocks), np.float32)
     flagged = np.zeros(stop - first, bool)
+    trim = trimmer()
     for i, (energy, level) in enumerate(_pairs(energies[first:stop], lumas[first:stop])):
         for p in range(3):
             raw[i, p] = np.asarray(energy[p]).ravel()
         luma[i] = np.asarray(level[0]).ravel()
         flagged[i] = int(level.props.get("DS9VS_Repeat", 0)) >> (first + i) % 2 & 1
-        if done and not i % 64:
-            done(first + i)
+        if not i % _TRIM_EVERY:
+            trim()
+            if done:
+                done(first + i)
     n, d, s = (raw[:, p] * np.float32(219**2) for p in range(3))
     for end in (0, fields - 1):  # a field without a neighbour shows no change
         if first <= end < stop:

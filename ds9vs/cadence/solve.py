@@ -94,6 +94,8 @@ _SURE = 6.0
 """Log-likelihood by which a block must insist on an instant of its own to be seen combing."""
 _FADING = 0.02
 """Share of its brightness that a field gains or loses in a fade, at least; coding then lags behind in every block."""
+_FADE_WEIGHT = 0.3
+"""Weight of the evidence of such a field."""
 _MIXED = (0.85, 0.15)
 """A field mixes its neighbours when its slope is below, and what the slope leaves unexplained of S / D is below."""
 _BLENDED_SHARE = 0.1
@@ -413,9 +415,11 @@ def _reduce(evidence: Evidence, noise: _Noise, states: _States, patterns: tuple[
         d, s, n = grids.energies()
         floor = _floor(d, noise.of(grids))
         layers = _layered(roles * inside[:, None].astype(np.float32), d / floor, cut, states, patterns)
-        layers[_brightens(grids.mean)] = _LAYER_GAIN[0]
+        fading = _brightens(grids.mean)
+        layers[fading] = _LAYER_GAIN[0]
 
         logs = _TEMPER * roles.sum(2, dtype=np.float64).T
+        logs[fading] *= _FADE_WEIGHT
         chance = np.exp(logs - logs.max(1, keepdims=True))
         chance /= chance.sum(1, keepdims=True)
         inside = inside[:, None]
