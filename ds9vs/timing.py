@@ -28,7 +28,6 @@ __all__ = [
     "PAL",
     "Sync",
     "check",
-    "compare",
     "durations",
     "field_rate",
     "pick",
@@ -250,11 +249,11 @@ class Sync:
     """How far the picture clock strays from the tape's, at worst."""
     end: Fraction
     """How much later than on the disc the pictures end, seen from the audio's end."""
-    most: tuple[Fraction, Fraction, Fraction] = (Fraction(1, 1000), Fraction(1, 1000), Fraction(0))
+    most: tuple[Fraction, Fraction, Fraction]
     """How much of each is allowed: 1 ms, 1 ms, and one picture plus one audio frame."""
 
 
-def compare(
+def check(
     timecodes: Sequence[Fraction],
     *,
     tape: Fraction,
@@ -262,9 +261,12 @@ def compare(
     disc_audio: tuple[Fraction, Fraction],
     rate: Fraction | None = None,
     audio_frame: Fraction = Fraction(1536, 48000),
-    func: Func = "timing.compare",
+    refuse: bool = True,
+    func: Func = "timing.check",
 ) -> Sync:
-    """Compare the times of a restored file with the audio that came with the tape. All times are seconds.
+    """Compare the times of a restored file with the audio that came with the tape; refuse what is out of sync.
+
+    Start and drift may be 1 ms at most, the end one picture plus one audio frame. All times are seconds.
 
     Args:
         timecodes: Start of each picture in the restored file and the end of the last: pictures + 1 of them.
@@ -274,15 +276,17 @@ def compare(
         rate: Pictures a second of a file of constant rate (24000/1001): each picture's time is compared with it.
             None for a variable rate: then the whole duration is compared with the tape's.
         audio_frame: Duration of an audio frame; 1536 samples of AC-3 at 48 kHz unless told.
+        refuse: Whether to raise for what is out of sync; else the measures and their limits are only told.
         func: The function that the error names.
 
     Raises:
+        CustomRuntimeError: It is out of sync; the sentence says in what and by how much.
         CustomValueError: There is no picture, or the times go backwards.
 
     Example:
         >>> codes = [Fraction(1001 * n, 24000) for n in range(5)]
         >>> sound = (Fraction(0), Fraction(1, 6))
-        >>> compare(codes, tape=Fraction(1001 * 5, 30000), audio=sound, disc_audio=sound, rate=FILM).drift
+        >>> check(codes, tape=Fraction(1001 * 5, 30000), audio=sound, disc_audio=sound, rate=FILM).drift
         Fraction(0, 1)
     """
     if len(timecodes) < 2:
@@ -297,38 +301,11 @@ def compare(
     else:
         drift = max((at - first - n / rate for n, at in enumerate(timecodes)), key=abs)
     picture = max(b - a for a, b in itertools.pairwise(timecodes))
-    return Sync(
+    found = Sync(
         start=audio[0] - first - disc_audio[0],
         drift=drift,
         end=(last - sum(audio)) - (tape - sum(disc_audio)),
         most=(Fraction(1, 1000), Fraction(1, 1000), picture + audio_frame),
-    )
-
-
-def check(
-    timecodes: Sequence[Fraction],
-    *,
-    tape: Fraction,
-    audio: tuple[Fraction, Fraction],
-    disc_audio: tuple[Fraction, Fraction],
-    rate: Fraction | None = None,
-    audio_frame: Fraction = Fraction(1536, 48000),
-    func: Func = "timing.check",
-) -> Sync:
-    """As `compare`, but refuse what is out of sync.
-
-    Raises:
-        CustomRuntimeError: It is out of sync; the sentence says in what and by how much.
-        CustomValueError: As `compare`.
-
-    Example:
-        >>> codes = [Fraction(1001 * n, 24000) for n in range(5)]
-        >>> sound = (Fraction(0), Fraction(1, 6))
-        >>> check(codes, tape=Fraction(1001 * 5, 30000), audio=sound, disc_audio=sound, rate=FILM).start
-        Fraction(0, 1)
-    """
-    found = compare(
-        timecodes, tape=tape, audio=audio, disc_audio=disc_audio, rate=rate, audio_frame=audio_frame, func=func
     )
     for what, value, most in zip(
         ("The audio starts", "The picture clock drifts", "The pictures end"),
@@ -336,7 +313,7 @@ def check(
         found.most,
         strict=True,
     ):
-        if abs(value) > most:
+        if refuse and abs(value) > most:
             raise CustomRuntimeError(
                 f"{what} {float(abs(value)) * 1000:.2f} ms {'late' if value > 0 else 'early'} against the tape; "
                 f"{float(most) * 1000:.2f} ms is allowed.",

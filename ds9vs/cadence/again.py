@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import CustomError
-from .measure import CHUNK, VERSION, Evidence, user_cache
+from .measure import CHUNK, Evidence, evidence_folder, user_cache
 from .model import Cadence, Tape
 from .override import Override
 from .solve import solve_cadence
@@ -32,7 +32,7 @@ def find_evidence(tape: Tape, path: str | os.PathLike[str]) -> Evidence | None:
     """
     fields = 2 * tape.frames
     for cache in (Path(path).parent / "ds9vs-cache", user_cache()):
-        folder = cache / f"{tape.content}-{'tff' if tape.tff else 'bff'}-{VERSION}"
+        folder = evidence_folder(cache, tape.content, tape.tff)
         found = Evidence(folder=folder, fields=fields, fps=tape.fps, tff=tape.tff, content=tape.content)
         try:
             for first in range(0, fields, CHUNK):

@@ -38,7 +38,17 @@ from ..memory import trimmer
 from ..plugins import require
 from ..props import field_order
 
-__all__ = ["CHUNK", "Evidence", "Grids", "check_tape", "content_hash", "measure_fields", "sample", "user_cache"]
+__all__ = [
+    "CHUNK",
+    "Evidence",
+    "Grids",
+    "check_tape",
+    "content_hash",
+    "evidence_folder",
+    "measure_fields",
+    "sample",
+    "user_cache",
+]
 
 type Func = Callable[..., Any] | str
 
@@ -204,7 +214,7 @@ def measure_fields(
     """
     tff = check_tape(tape, func)
     content = content_hash(tape)
-    folder = Path(cache) / f"{content}-{'tff' if tff else 'bff'}-{VERSION}"
+    folder = evidence_folder(cache, content, tff)
     fields = 2 * tape.num_frames
     graph = None
     with progress("analyse", tape.num_frames, show=show_progress) as done:
@@ -229,6 +239,11 @@ def sample(tape: vs.VideoNode, tff: bool, windows: list[tuple[int, int]], func: 
 def user_cache() -> Path:
     """The folder in which a user's evidence is kept when no other is given."""
     return user_folder("cache") / "evidence"
+
+
+def evidence_folder(cache: str | os.PathLike[str], content: str, tff: bool) -> Path:
+    """The folder in a cache that holds the evidence of a tape."""
+    return Path(cache) / f"{content}-{'tff' if tff else 'bff'}-{VERSION}"
 
 
 def _chunk_path(folder: Path, n: int) -> Path:

@@ -155,6 +155,11 @@ class _States:
     layer: NDArray[np.intp]
     """Column of `_Fields.layers` for a layered state, else -1."""
 
+    @property
+    def after(self) -> NDArray[np.intp]:
+        """The state of the field after, when nothing changes."""
+        return np.argsort(self.before)
+
 
 def _role(before: int, here: int, after: int) -> int:
     """The role of a field that shows the picture `here`, between fields that show those."""
@@ -258,12 +263,10 @@ def _floor(d: Floats, floor: Floats) -> Floats:
     return np.asarray(np.maximum(floor * np.clip(quiet / usual, 1, most)[:, None], _LEAST_FLOOR), np.float32)
 
 
-def _roles(grids: Grids, noise: _Noise, parity: int, cut: NDArray[np.float64]) -> Floats:
-    """Log-likelihood of each role for each block: shape (6, fields, blocks). `parity` is that of the first field."""
-    d, s, n = grids.energies()
-    floor = _floor(d, noise.of(grids))
+def _roles(d: Floats, s: Floats, n: Floats, floor: Floats, pull: Floats, cut: NDArray[np.float64]) -> Floats:
+    """Log-likelihood of each role for each block: shape (6, fields, blocks). `pull` is that of each field."""
     share = np.minimum(1, floor / d)  # of D that is noise
-    pull = np.resize(noise.pull[[parity, 1 - parity]], len(d))[:, None] * share
+    pull = pull[:, None] * share
     far = np.clip(n / d, -4, 4)
     slope = np.clip(far, -1.6, 1.6)
     error = np.maximum(s / d - slope**2, 0) / 30 + (0.7 * share) ** 2
@@ -357,7 +360,7 @@ def _layered(
     reach = [np.ones_like(same)]  # how far a field belongs to the shot of the j-th before it
     for j in range(1, _REACH + 1):
         reach.append(reach[-1][1:] * same[j:])
-    after, before = np.argsort(states.before), states.before
+    after, before = states.after, states.before
 
     def followed(state: int, of: str) -> Floats:
         """What each block says over the fields around each, if that is in such a state."""
@@ -408,12 +411,12 @@ def _reduce(evidence: Evidence, noise: _Noise, states: _States, patterns: tuple[
         start, stop = max(0, first - _HALO), min(evidence.fields, first + CHUNK)
         grids = evidence.read(start, stop + _HALO)
         cut = _cuts(grids)
-        roles = _roles(grids, noise, start % 2, cut)
+        d, s, n = grids.energies()
+        floor = _floor(d, noise.of(grids))
+        roles = _roles(d, s, n, floor, np.resize(noise.pull[[start % 2, 1 - start % 2]], len(d)), cut)
         inside = (1 - cut) * (1 - np.append(cut[1:], 0))
         inside[0] *= start > 0  # the ends of the tape have one neighbour
         inside[-1] *= stop < evidence.fields
-        d, s, n = grids.energies()
-        floor = _floor(d, noise.of(grids))
         layers = _layered(roles * inside[:, None].astype(np.float32), d / floor, cut, states, patterns)
         fading = _brightens(grids.mean)
         layers[fading] = _LAYER_GAIN[0]
@@ -486,7 +489,7 @@ def _correct(
 
 def _greater(logs: Floats, states: _States, state: int) -> Floats:
     """Log-likelihood of the greater of the two layers that a layered state has, by `_REACH` fields on each side."""
-    after, before = np.argsort(states.before), states.before
+    after, before = states.after, states.before
     lead = [logs[:, role] - logs[:, ALONE] for role in range(logs.shape[1])]
     total = lead[states.role[state]].copy()
     forth = back = state
@@ -499,11 +502,11 @@ def _greater(logs: Floats, states: _States, state: int) -> Floats:
 
 def _decode(fields: _Fields, states: _States, allowed: NDArray[np.bool_]) -> _Path:
     n, count = len(fields.cut), len(states.role)
-    before, after = states.before, np.argsort(states.before)
+    before, after = states.before, states.after
     joined, layered = states.place > 0, states.layer >= 0
     greater = [_greater(fields.logs, states, state) for state in np.flatnonzero(layered).tolist()]
+    # Viterbi's path picks among kinds first: phases of one kind do not share its probability.
     phases = np.bincount(states.pattern)[states.pattern]
-    """Viterbi's path picks among kinds first: phases of one kind do not share its probability."""
 
     def tables(first: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Of a run of fields: likelihood of the states, probability that they go on, and of each after a change."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..encode import read_video
-from ..timing import compare
+from ..timing import check
 
 __all__ = ["Check", "Expected", "verdict"]
 
@@ -76,12 +76,13 @@ def verdict(path: str | os.PathLike[str], expected: Expected) -> Sequence[Check]
     has_audio = file.audio_start is not None and file.audio_end is not None
     begins = file.start if file.audio_start is None else file.audio_start
     ends = file.end if file.audio_end is None else file.audio_end
-    found = compare(
+    found = check(
         [*file.times, file.end],
         tape=length,
         audio=(begins, ends - begins),
         disc_audio=(Fraction(0), length),
         rate=expected.fps or None,
+        refuse=False,
         func=verdict,
     )
     names = ("start against the audio", "drift over the whole length", "end against the audio")
