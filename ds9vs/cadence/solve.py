@@ -63,14 +63,21 @@ _BLENDED = (0.15, 0.35)
 """Share by which frame coding blends a field that stands alone with its coded frame's other: usually, and coarsely."""
 _BLENDED_LEAD = 5.0
 """Log-likelihood by which the blocks of a field must ask for the coarser one."""
-_FLOOR = 0.03
+_FLOOR = 0.05
 """Probability that a field's evidence is misleading altogether (flash, strobe, dropout)."""
-_QUIET = (0.3, 1.2, 4.0)
-"""A field's noise floor is raised when this share of its blocks lies above so many floors, at most by this factor."""
+_QUIET = (0.3, 1.2, 0.6, 4.0)
+"""A field's noise floor is raised when this share of its blocks lies above so many floors, or so many in a fade (in
+which coding lags behind everywhere), at most by this factor."""
+_UNSURE = (1.5, 0.35)
+"""Noise floors at which D is as likely coding noise alone as motion, and the logistic width of that, in logarithms."""
 _LEAST_FLOOR = 0.25
 """Squared 8-bit codes: what lies below is rounding."""
 _MOST_FLOOR = 12.0
 """Squared 8-bit codes: tape noise of sigma 7, after averaging four samples and two lines."""
+_CUT = np.array([-9.2, 3.0, 2.35, 0.9, 1.2])
+"""Logistic regression of cuts, fitted on simulated tapes: a constant, and weights of the logarithms in `_cuts`."""
+_STIRS = 0.3
+"""8-bit codes by which luma changes in any case."""
 _HALO = 24
 """Fields read on each side of a chunk."""
 _LUMA_STEP, _ACTIVITY_STEP = 32, 20
@@ -93,9 +100,7 @@ _STRETCH = 40
 _SURE = 6.0
 """Log-likelihood by which a block must insist on an instant of its own to be seen combing."""
 _FADING = 0.02
-"""Share of its brightness that a field gains or loses in a fade, at least; coding then lags behind in every block."""
-_FADE_WEIGHT = 0.3
-"""Weight of the evidence of such a field."""
+"""Share of its brightness that a field gains or loses in a fade, at least."""
 _MIXED = (0.85, 0.15)
 """A field mixes its neighbours when its slope is below, and what the slope leaves unexplained of S / D is below."""
 _BLENDED_SHARE = 0.1
@@ -127,9 +132,9 @@ NTSC = (
     Pattern("film", (2, 3, 3, 2), 0.01),
     Pattern("30p", (2,), 0.07, 0.9),
     Pattern("60i", (1,), 0.16),
-    Pattern("layered", (2, 3), 0.05, cost=0.3),
+    Pattern("layered", (2, 3), 0.05, cost=0.8),
     Pattern("layered", (2,), 0.005, 0.9, cost=6.0),
-    Pattern("film", (2, 3), 0.004, swapped=True),
+    Pattern("film", (2, 3), 0.01, swapped=True),
     Pattern("60i", (1,), 0.004, swapped=True),
 )
 PAL = (
@@ -256,17 +261,18 @@ def _normal(x: Floats, mean: Floats, sigma: float) -> Floats:
     return np.asarray(np.exp(-0.5 * ((x - mean) / sigma) ** 2) / sigma, np.float32)
 
 
-def _floor(d: Floats, floor: Floats) -> Floats:
+def _floor(d: Floats, floor: Floats, fading: NDArray[np.bool_]) -> Floats:
     """Raise the noise floor of a field by what its quietest blocks show: coding noise differs between frames."""
-    share, usual, most = _QUIET
-    quiet = np.quantile(d / floor, share, axis=1).astype(np.float32)
-    return np.asarray(np.maximum(floor * np.clip(quiet / usual, 1, most)[:, None], _LEAST_FLOOR), np.float32)
+    share, usual, fade, most = _QUIET
+    quiet = np.quantile(d / floor, share, axis=1).astype(np.float32) / np.where(fading, fade, usual)
+    return np.asarray(np.maximum(floor * np.clip(quiet, 1, most)[:, None], _LEAST_FLOOR), np.float32)
 
 
 def _roles(d: Floats, s: Floats, n: Floats, floor: Floats, pull: Floats, cut: NDArray[np.float64]) -> Floats:
     """Log-likelihood of each role for each block: shape (6, fields, blocks). `pull` is that of each field."""
     share = np.minimum(1, floor / d)  # of D that is noise
-    pull = pull[:, None] * share
+    drawn = pull[:, None]
+    pull = drawn * share
     far = np.clip(n / d, -4, 4)
     slope = np.clip(far, -1.6, 1.6)
     error = np.maximum(s / d - slope**2, 0) / 30 + (0.7 * share) ** 2
@@ -280,10 +286,16 @@ def _roles(d: Floats, s: Floats, n: Floats, floor: Floats, pull: Floats, cut: ND
     weight = np.clip((np.maximum(d, around) / floor - 1.25) / 2, 0, 1)
     mate = np.sign(pull)  # the neighbour of the same coded frame: -1 the one after, +1 the one before
 
+    centre, width = _UNSURE
+    away = (ld - lf - np.float32(np.log(centre))) / np.float32(width)
+    unsure, sure = -np.logaddexp(0, away), -np.logaddexp(0, -away)
+    noise = _student(slope, drawn, error + 0.3**2)
+
     def told(target: float, soft: float, spread: float) -> Floats:
         """Log-likelihood of a slope, blended by coding with that of the coded frame by a share of their distance."""
         mean = target + soft * (mate - target)
-        return _student(slope, pull + (1 - share) * mean, error + spread**2)
+        signal = _student(slope, pull + (1 - share) * mean, error + spread**2)
+        return np.logaddexp(sure + signal, unsure + noise)
 
     usual, blended = (told(0, soft, 0.3) for soft in _BLENDED)
     more = (weight * (blended - usual)).sum(1, keepdims=True) > _BLENDED_LEAD
@@ -300,10 +312,10 @@ def _roles(d: Floats, s: Floats, n: Floats, floor: Floats, pull: Floats, cut: ND
     return np.asarray(weight * likelihood, np.float32)
 
 
-def _rival(values: NDArray[np.float64], nearest: int, farthest: int) -> NDArray[np.float64]:
+def _rival(values: NDArray[np.float64], nearest: int, farthest: int, outside: float = 0.0) -> NDArray[np.float64]:
     """The value that only one is above among those between `nearest` and `farthest` fields away, on either side."""
     n = len(values)
-    padded = np.pad(values, farthest, constant_values=0.0)
+    padded = np.pad(values, farthest, constant_values=outside)
     offsets = [o for o in range(-farthest, farthest + 1) if abs(o) >= nearest]
     around = np.partition([padded[farthest + o : farthest + o + n] for o in offsets], -2, axis=0)
     return np.asarray(around[-2])
@@ -312,15 +324,28 @@ def _rival(values: NDArray[np.float64], nearest: int, farthest: int) -> NDArray[
 def _cuts(grids: Grids) -> NDArray[np.float64]:
     """Probability that a new shot begins at each field: its luma and its detail change more than any near it."""
     luma = grids.luma.astype(np.float32)
-    step = np.zeros(len(grids))
-    step[1:] = np.abs(luma[1:] - luma[:-1]).mean(1)
+    step = _change(luma, 1) + _STIRS
     d = np.sqrt(grids.energies()[0]).mean(1).astype(np.float64)
-    both = np.zeros(len(grids))
-    both[1:] = np.minimum(d[1:], d[:-1])
-    score = np.log((step + 0.3) / (_rival(step, 1, 9) + 0.3)) + np.log((both + 0.05) / (_rival(both, 2, 9) + 0.05))
-    padded = np.pad(score, 2, constant_values=-np.inf)
-    peak = score >= np.max([padded[o : o + len(score)] for o in range(5)], 0)  # coding smears a cut over its neighbours
-    return np.asarray(peak / (1 + np.exp(-8 * (score - 0.7))))
+    both = np.append(0, np.minimum(d[1:], d[:-1])) + 0.05
+    stands_out = np.log(step / _rival(step, 1, 9, _STIRS))
+    near = np.pad(stands_out + np.log(both / _rival(both, 2, 9, 0.05)), 2, constant_values=-np.inf)
+    around = np.pad(step, 5, mode="edge")
+    usual = np.median([around[5 + o : 5 + o + len(step)] for o in (-5, -4, -3, -2, 2, 3, 4, 5)], axis=0)
+    apart = np.pad(_change(luma, 3) + _STIRS, (2, 4), mode="edge")
+    across, before, after = apart[3:-3], apart[:-6], apart[6:]  # over the cut, and on either side of it
+    score = _CUT @ (
+        np.ones(len(step)),
+        stands_out,
+        np.log(step / usual),
+        np.log(across / np.maximum(before, after)),
+        near[2:-2] - np.max([near[o : o + len(step)] for o in range(5)], 0),  # coding smears a cut over its neighbours
+    )
+    return np.asarray(1 / (1 + np.exp(-score)))
+
+
+def _change(luma: Floats, fields: int) -> NDArray[np.float64]:
+    """How much the luma of the blocks changed over so many fields before each; 0 where there are none."""
+    return np.append(np.zeros(min(fields, len(luma))), np.abs(luma[fields:] - luma[:-fields]).mean(1))
 
 
 def _brightens(mean: Floats) -> NDArray[np.bool_]:
@@ -412,17 +437,16 @@ def _reduce(evidence: Evidence, noise: _Noise, states: _States, patterns: tuple[
         grids = evidence.read(start, stop + _HALO)
         cut = _cuts(grids)
         d, s, n = grids.energies()
-        floor = _floor(d, noise.of(grids))
+        fading = _brightens(grids.mean)
+        floor = _floor(d, noise.of(grids), fading)
         roles = _roles(d, s, n, floor, np.resize(noise.pull[[start % 2, 1 - start % 2]], len(d)), cut)
         inside = (1 - cut) * (1 - np.append(cut[1:], 0))
         inside[0] *= start > 0  # the ends of the tape have one neighbour
         inside[-1] *= stop < evidence.fields
         layers = _layered(roles * inside[:, None].astype(np.float32), d / floor, cut, states, patterns)
-        fading = _brightens(grids.mean)
         layers[fading] = _LAYER_GAIN[0]
 
         logs = _TEMPER * roles.sum(2, dtype=np.float64).T
-        logs[fading] *= _FADE_WEIGHT
         chance = np.exp(logs - logs.max(1, keepdims=True))
         chance /= chance.sum(1, keepdims=True)
         inside = inside[:, None]
