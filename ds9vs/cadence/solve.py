@@ -295,7 +295,7 @@ def _roles(d: Floats, s: Floats, n: Floats, floor: Floats, pull: Floats, cut: ND
         """Log-likelihood of a slope, blended by coding with that of the coded frame by a share of their distance."""
         mean = target + soft * (mate - target)
         signal = _student(slope, pull + (1 - share) * mean, error + spread**2)
-        return np.logaddexp(sure + signal, unsure + noise)
+        return np.asarray(np.logaddexp(sure + signal, unsure + noise), np.float32)
 
     usual, blended = (told(0, soft, 0.3) for soft in _BLENDED)
     more = (weight * (blended - usual)).sum(1, keepdims=True) > _BLENDED_LEAD
@@ -737,7 +737,8 @@ def _shot(
 def _check_order(tape: vs.VideoNode, evidence: Evidence, fields: _Fields, func: Func) -> None:
     """Refuse a tape whose fields run the other way: weaving neighbours in time must comb less than in any other order.
 
-    Compared are a dozen stretches that move, in both orders; 30p looks the same in both and has no say.
+    Compared are stretches that move, in both orders: three, and a dozen if these do not all speak for what the tape
+    says. 30p looks the same in both and has no say.
     """
     count = evidence.fields // _STRETCH
     if not count:
@@ -745,11 +746,15 @@ def _check_order(tape: vs.VideoNode, evidence: Evidence, fields: _Fields, func: 
     motion = fields.moving[: count * _STRETCH].reshape(count, _STRETCH).mean(1)
     motion[(fields.cut[: count * _STRETCH].reshape(count, _STRETCH) > 0.5).any(1)] = 0
     best = {int(part[motion[part].argmax()]) for part in np.array_split(np.arange(count), min(count, 12))}
-    windows = [(n * _STRETCH, (n + 1) * _STRETCH) for n in sorted(best)]
-    votes = []
-    for window, swapped in zip(windows, sample(tape, not evidence.tff, windows, func), strict=True):
-        total = [float(np.sum(sum(grids.energies()[:2]))) for grids in (evidence.read(*window), swapped)]
-        votes.append(float(np.log(total[1] / total[0])))
+    ranked = sorted(best, key=lambda stretch: -motion[stretch])
+    votes: list[float] = []
+    for stretches in (ranked[:3], ranked[3:]):
+        windows = [(n * _STRETCH, (n + 1) * _STRETCH) for n in sorted(stretches)]
+        for window, swapped in zip(windows, sample(tape, not evidence.tff, windows, func), strict=True):
+            total = [float(np.sum(sum(grids.energies()[:2]))) for grids in (evidence.read(*window), swapped)]
+            votes.append(float(np.log(total[1] / total[0])))
+        if min(votes) > 0.05:
+            return
     decided = np.array([vote for vote in votes if abs(vote) > 0.05])
     if len(decided) and (decided < 0).mean() > 0.7 and decided.sum() < -0.2:
         said, true = ("top", "bottom") if evidence.tff else ("bottom", "top")
