@@ -98,8 +98,8 @@ class Grids:
         d, s = _ENERGY[self.d], _ENERGY[self.s]
         return d, s, np.asarray(self.rho.astype(np.float32) / 127 * np.sqrt(d * s), np.float32)
 
-    def __getitem__(self, where: slice) -> Grids:
-        """A run of the fields."""
+    def __getitem__(self, where: slice | NDArray[np.intp]) -> Grids:
+        """Some of the fields."""
         return Grids(*(getattr(self, name)[where] for name in self.__slots__))
 
     @classmethod

@@ -65,9 +65,16 @@ _BLENDED_LEAD = 5.0
 """Log-likelihood by which the blocks of a field must ask for the coarser one."""
 _FLOOR = 0.05
 """Probability that a field's evidence is misleading altogether (flash, strobe, dropout)."""
-_QUIET = (0.3, 1.2, 0.6, 4.0)
-"""A field's noise floor is raised when this share of its blocks lies above so many floors, or so many in a fade (in
-which coding lags behind everywhere), at most by this factor."""
+_HELD = 15
+"""Tenths of an octave by which D must be less in a held field than in those around it."""
+_ENOUGH = 40
+"""Held fields that suffice to tell the noise of a tape."""
+_QUIET = (0.3, 0.9)
+"""A field's noise floor is raised when this share of its blocks lies above so many floors,"""
+_LOUDEST = 0.9
+"""at most to what this share of the held fields keep to,"""
+_FADE_MOST = 4.0
+"""and in a fade, in which coding lags behind everywhere, by this factor."""
 _UNSURE = (1.5, 0.35)
 """Noise floors at which D is as likely coding noise alone as motion, and the logistic width of that, in logarithms."""
 _LEAST_FLOOR = 0.25
@@ -207,44 +214,65 @@ class _Noise:
     """What the tape does to fields that are equal."""
 
     floor: Floats
-    """D of equal fields in squared codes, by luma (in steps of `_LUMA_STEP`) and activity (S in steps): 2-D."""
+    """D of equal fields in squared codes, its median, by luma (in steps of `_LUMA_STEP`) and activity (S in steps)."""
     pull: Floats
     """Slope that noise alone shows, of even and of odd fields: towards the field of the same coded frame."""
+    most: float
+    """Factor by which the floor of a field may be above the usual."""
 
     def of(self, grids: Grids) -> Floats:
         """The floor for each block."""
         return self.floor[grids.luma // _LUMA_STEP, grids.s // _ACTIVITY_STEP]
 
 
+def _held(grids: Grids) -> NDArray[np.bool_]:
+    """Fields between two of one picture in what moves: nothing changed over them, and much over those around."""
+    change = np.median(grids.d, axis=1)
+    padded = np.pad(change, 2)
+    around = np.sort([padded[o : o + len(change)] for o in (0, 1, 3, 4)], axis=0)
+    return np.asarray((around[1] > change + _HELD) & (change > 0))
+
+
 def _estimate_noise(evidence: Evidence) -> _Noise:
-    """The noise floor: tenth percentile of D among blocks of like luma and activity, repeats and what stands still."""
+    """What equal fields show, in those that are held; where there are few, in the quietest blocks of all fields."""
     chunks = np.unique(np.linspace(0, (evidence.fields - 1) // CHUNK, 48).astype(int))
     lumas, activities = 256 // _LUMA_STEP, -(-256 // _ACTIVITY_STEP)
-    counts = np.zeros((lumas, activities, 256), np.int64)
+    counts = np.zeros((2, lumas, activities, 256), np.int64)
+    held: list[tuple[Grids, NDArray[np.intp]]] = []
     for c in chunks:
         grids = evidence.read(c * CHUNK, (c + 1) * CHUNK)
-        cell = (grids.luma // _LUMA_STEP).astype(np.int32) * activities + grids.s // _ACTIVITY_STEP
-        counts += np.bincount((cell * 256 + grids.d).ravel(), minlength=counts.size).reshape(counts.shape)
-    counts[:, :, 0] = 0  # fields without a neighbour, blanking
-    whole = _percentile(counts.sum((0, 1)), 0.1)
-    by_luma = np.array([_percentile(c, 0.1) if c.sum() > 2000 else whole for c in counts.sum(1)])
+        at = np.flatnonzero(_held(grids))
+        held.append((grids[at], at % 2))
+        for into, of in zip(counts, (grids, held[-1][0]), strict=True):
+            cell = (of.luma // _LUMA_STEP).astype(np.int32) * activities + of.s // _ACTIVITY_STEP
+            into += np.bincount((cell * 256 + of.d).ravel(), minlength=into.size).reshape(into.shape)
+    told = sum(len(at) for _, at in held) >= _ENOUGH
+    counts[..., 0] = 0  # fields without a neighbour, blanking
+    seen, share = (counts[1], 0.5) if told else (counts[0], 0.1)
+    whole = _percentile(seen.sum((0, 1)), share)
+    by_luma = np.array([_percentile(c, share) if c.sum() > 2000 else whole for c in seen.sum(1)])
     by_luma = np.minimum(by_luma, whole + 20)
     floor = np.empty((lumas, activities))
     for i in range(lumas):
         for j in range(activities):
-            own = _percentile(counts[i, j], 0.1) if counts[i, j].sum() > 2000 else by_luma[i]
+            own = _percentile(seen[i, j], share) if seen[i, j].sum() > 2000 else by_luma[i]
             floor[i, j] = np.clip(own, by_luma[i] - 10, by_luma[i] + 20)
     noise = np.minimum(2.0 ** (floor / 10) / 64, _MOST_FLOOR).astype(np.float32)  # more is motion
+    if not told:
+        some = (evidence.read(c * CHUNK, (c + 1) * CHUNK) for c in chunks[:: max(1, len(chunks) // 8)])
+        held = [(grids, np.arange(len(grids)) % 2) for grids in some]
     votes: list[list[Floats]] = [[], []]
-    for c in chunks[:: max(1, len(chunks) // 8)]:
-        grids = evidence.read(c * CHUNK, (c + 1) * CHUNK)
+    levels = []
+    for grids, parities in held:
         d, _, n = grids.energies()
-        quiet = (d < 1.5 * noise[grids.luma // _LUMA_STEP, grids.s // _ACTIVITY_STEP]) & (grids.d > 0)
-        slope = n / d
+        level = d / noise[grids.luma // _LUMA_STEP, grids.s // _ACTIVITY_STEP]
+        quiet = (level < (np.inf if told else 1.0)) & (grids.d > 0)
         for parity in (0, 1):
-            votes[parity].append(slope[parity::2][quiet[parity::2]])
+            votes[parity].append((n / d)[parities == parity][quiet[parities == parity]])
+        levels.append(np.median(level, axis=1))
     pull = [float(np.clip(np.median(v), -1, 1)) if len(v := np.concatenate(w)) > 200 else 0.0 for w in votes]
-    return _Noise(noise, np.array(pull, np.float32))
+    most = float(np.quantile(np.concatenate(levels), _LOUDEST)) if told else 1.0
+    return _Noise(noise, np.array(pull, np.float32), float(np.clip(most, 1, 6)))
 
 
 def _percentile(counts: NDArray[np.int64], share: float) -> float:
@@ -261,11 +289,12 @@ def _normal(x: Floats, mean: Floats, sigma: float) -> Floats:
     return np.asarray(np.exp(-0.5 * ((x - mean) / sigma) ** 2) / sigma, np.float32)
 
 
-def _floor(d: Floats, floor: Floats, fading: NDArray[np.bool_]) -> Floats:
+def _floor(d: Floats, floor: Floats, most: float, fading: NDArray[np.bool_]) -> Floats:
     """Raise the noise floor of a field by what its quietest blocks show: coding noise differs between frames."""
-    share, usual, fade, most = _QUIET
-    quiet = np.quantile(d / floor, share, axis=1).astype(np.float32) / np.where(fading, fade, usual)
-    return np.asarray(np.maximum(floor * np.clip(quiet, 1, most)[:, None], _LEAST_FLOOR), np.float32)
+    share, usual = _QUIET
+    quiet = np.quantile(d / floor, share, axis=1).astype(np.float32) / usual
+    raised = np.clip(quiet, 1, np.where(fading, max(most, _FADE_MOST), most))
+    return np.asarray(np.maximum(floor * raised[:, None], _LEAST_FLOOR), np.float32)
 
 
 def _roles(d: Floats, s: Floats, n: Floats, floor: Floats, pull: Floats, cut: NDArray[np.float64]) -> Floats:
@@ -438,7 +467,7 @@ def _reduce(evidence: Evidence, noise: _Noise, states: _States, patterns: tuple[
         cut = _cuts(grids)
         d, s, n = grids.energies()
         fading = _brightens(grids.mean)
-        floor = _floor(d, noise.of(grids), fading)
+        floor = _floor(d, noise.of(grids), noise.most, fading)
         roles = _roles(d, s, n, floor, np.resize(noise.pull[[start % 2, 1 - start % 2]], len(d)), cut)
         inside = (1 - cut) * (1 - np.append(cut[1:], 0))
         inside[0] *= start > 0  # the ends of the tape have one neighbour
