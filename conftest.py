@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vapoursynth as vs
+from hypothesis import settings
 from vapoursynth import core
 
 collect_ignore = ["tests/benchmarks"]
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

@@ -164,7 +164,7 @@ KINDS: list[Kind] = ["film", "30p", "60i", "layered"]
 SHOTS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 4), st.integers(20, 90)), min_size=1, max_size=7)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SHOTS, st.booleans())
 def test_a_map_comes_back_from_wobbly(tmp_path_factory: Any, parts: list[tuple[Kind, int, int]], tff: bool) -> None:
     parts[-1] = (*parts[-1][:2], parts[-1][2] + sum(p[2] for p in parts) % 2)
@@ -177,7 +177,7 @@ def test_a_map_comes_back_from_wobbly(tmp_path_factory: Any, parts: list[tuple[K
     assert all(one.phase is not None for one in overrides if one.kind in ("film", "30p"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from(KINDS[:3]), st.integers(0, 4), st.integers(60, 150)), min_size=1, max_size=6))
 def test_a_map_comes_back_from_tfm(tmp_path_factory: Any, parts: list[tuple[Kind, int, int]]) -> None:
     parts = [(kind, phase % sum(CYCLES[kind]), fields) for kind, phase, fields in parts]

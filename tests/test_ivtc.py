@@ -355,7 +355,7 @@ def test_noise_alone_is_no_combing() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(5, 60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_native_lasts_as_long_as_the_tape_at_every_cut(seed: int, frames: int) -> None:
     cadence = random_map(seed, frames, 24)
     clip = ivtc(plain_tape(cadence), cadence, timing="native")
@@ -378,7 +378,7 @@ def test_pulldown_is_not_in_the_timestamps() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(10, 60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_film_keeps_order_length_and_bound(seed: int, frames: int) -> None:
     cadence = random_map(seed, frames, 24)
     clip = ivtc(plain_tape(cadence), cadence)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jetpytools import CustomError, CustomValueError
 
@@ -47,7 +47,6 @@ def test_a_cut_is_a_place(tmp_path: Path) -> None:
     assert [(one.first, one.cut, one.kind) for one in said] == [(14, True, None), (15, True, None), (60, True, None)]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 4000))
 def test_the_time_of_a_field_names_it(field: int) -> None:
     for tape in (TAPE, PAL):

@@ -393,7 +393,7 @@ def test_cadence_map_leaves_combed_and_swapped_pictures_alone() -> None:
     assert progressive.isdisjoint(range(55, 65)) and progressive.isdisjoint(range(80, 120))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     lengths=st.lists(st.sampled_from([1, 2, 2, 2, 3, 3, 3, 4, 5, 9]), min_size=1, max_size=120),
     telecine=st.sampled_from(["hard", "soft", "mixed"]),

@@ -275,7 +275,7 @@ def tape_plans(draw_: st.DrawFn) -> TapeSpec:
     return TapeSpec(shots=tuple(shots), seed=draw_(st.integers(0, 99)))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(tape_plans())
 def test_truth_makes_a_valid_cadence_whose_pictures_are_whole(spec: TapeSpec) -> None:
     truth = plan_truth(spec)
