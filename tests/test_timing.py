@@ -51,7 +51,7 @@ def cost(
 
 
 @given(st.lists(st.sampled_from([1.0, 1.0, 2.0, 2.5, 2.5, 3.0, 7.0]), min_size=1, max_size=7), st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_slots_are_the_cheapest_of_all(lasts: list[float], seed: int) -> None:
     rng = np.random.default_rng(seed)
     count, slot = len(lasts), 2.5
@@ -121,7 +121,7 @@ def test_shares_add_up_at_every_cut(pictures: list[tuple[int, bool, bool]]) -> N
 
 
 @given(st.lists(st.integers(0, 19), min_size=1, max_size=40).map(sorted))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_pick_gives_the_frames_asked_for(numbers: list[int]) -> None:
     clip = core.std.Splice(
         [core.std.BlankClip(width=16, height=16, length=1).std.SetFrameProps(n=n) for n in range(20)]
