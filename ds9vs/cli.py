@@ -423,24 +423,95 @@ def _correct(map_file: Path, found: Cadence, said: Sequence[Override]) -> None:
 
 
 @grain_app.command("measure")
-def grain_measure(disc: Disc, title: Title = None, output: Map = None, force: Force = False) -> None:
-    """Measure the film grain of a disc whose cadence map is there, and save the model."""
+def grain_measure(
+    disc: Disc,
+    title: Title = None,
+    output: Map = None,
+    pictures: Annotated[int, typer.Option(help="About how many to measure.")] = 96,
+    rate: Annotated[float | None, typer.Option(help="Mb/s of the disc's video; read from it if left out.")] = None,
+    force: Force = False,
+) -> None:
+    """Measure the film grain of a disc whose cadence map is there, calibrated at its rate, and save the model."""
     from .cadence import load_cadence
     from .finish.geometry import crop
     from .grain import load_grain, measure_grain
+    from .grain.rate import video_rate
     from .ivtc import ivtc
     from .restore import beside
+    from .source import probe as look
     from .source import source
 
     tape = source(disc, title=title)
-    film = ivtc(tape, load_cadence(beside(disc, "cadence", title), tape))
+    cadence = load_cadence(beside(disc, "cadence", title), tape)
+    film = ivtc(tape, cadence)
     if film.width == 720:
         film = crop(film, left=8, right=8)
-    model = measure_grain(film)
+    titles = [found for found in look(disc).titles if title in (None, found.number)]
+    bits = round(rate * 1e6) if rate is not None else video_rate(titles[0].files) if titles else None
+    model = measure_grain(film, None, cadence, pictures=pictures, rate=bits, show=True)
     target = output or beside(disc, "grain", title)
     _keep(target, model, load_grain, model.save, force)
     curve = " ".join(f"{value:.2f}" for value in model.sigma)
     _say(f"{target}: sigma by luma (8-bit codes) {curve}")
+    said = f"{bits / 1e6:.2f} Mb/s" if bits else "no coding: its rate could not be read, give --rate"
+    _say(f"calibrated for {said}; {_count(len(model.groups), 'group')} of shots of their own")
+    for note in model.notes:
+        _say(f"note: {note}")
+
+
+@grain_app.command("show")
+def grain_show(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Models, as `ds9vs grain measure` wrote.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page; beside the first if left out.")
+    ] = None,
+) -> None:
+    """Draw models on common axes: noise curves and spectra, as a page (HTML) and a PNG."""
+    from .grain import load_grain
+    from .grain.show import draw
+
+    made = draw([load_grain(path) for path in models], [path.stem for path in models], output or models[0])
+    _say(f"{made[0]} and {made[1].name}: {_count(len(models), 'model')}")
+
+
+@grain_app.command("export")
+def grain_export(
+    model: Annotated[Path, typer.Argument(help="The model.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The .tbl; beside it if left out.")] = None,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of what is coded.")] = "2880x2160",
+    force: Force = False,
+) -> None:
+    """Write a model as an AV1 film-grain table, for encoders that signal grain."""
+    from .grain import export_table, load_grain
+
+    target = output or model.with_suffix(".tbl")
+    if target.exists() and not force:
+        raise CustomValueError(f"{str(target)!r} is there already; replace it with --force.", grain_export)
+    export_table(load_grain(model), target, size=_size(size, grain_export))
+    _say(f"{target}: for pictures of {size}")
+
+
+@grain_app.command("import")
+def grain_import(
+    table: Annotated[Path, typer.Argument(help="An AV1 film-grain table (.tbl).")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The model; beside it if left out.")] = None,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of what was coded.")] = "1920x1080",
+    force: Force = False,
+) -> None:
+    """Read an AV1 film-grain table as a model."""
+    from .grain import import_table, load_grain
+
+    model = import_table(table, size=_size(size, grain_import))
+    target = output or table.with_suffix(".grain.json")
+    _keep(target, model, load_grain, model.save, force)
+    _say(f"{target}: from {table.name}")
+
+
+def _size(text: str, func: Callable[..., None]) -> tuple[int, int]:
+    numbers = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
+    if numbers is None:
+        raise CustomValueError(f"--size is {text!r}; give width and height, e.g. 2880x2160.", func)
+    return int(numbers[1]), int(numbers[2])
 
 
 @models_app.command("list")

@@ -11,13 +11,26 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import vapoursynth as vs
 from vapoursynth import core
 
 from .errors import CustomRuntimeError, CustomValueError
 from .plugins import require
 
-__all__ = ["comb", "flicker", "lr_consistency", "pool_psnr", "psnr", "ssimulacra2", "warping_error", "xpsnr"]
+__all__ = [
+    "comb",
+    "flicker",
+    "light",
+    "lr_consistency",
+    "overshoot",
+    "pool_psnr",
+    "psnr",
+    "ssim",
+    "ssimulacra2",
+    "warping_error",
+    "xpsnr",
+]
 
 type Func = Callable[..., Any] | str
 
@@ -60,6 +73,33 @@ def pool_psnr(values: Iterable[float]) -> float:
     errors = [10 ** (-value / 10) for value in values]
     mean = math.fsum(errors) / len(errors)
     return math.inf if mean == 0 else -10 * math.log10(mean)
+
+
+def ssim(a: vs.VideoNode, b: vs.VideoNode) -> list[float]:
+    """Structural similarity of luma, frame by frame: 1 is the same picture.
+
+    Wang et al., Image quality assessment: from error visibility to structural similarity (2004), equation 13, with its
+    Gaussian window (sigma 1.5, 11x11), K1 = 0.01, K2 = 0.03 and L = 255, at full size.
+
+    Args:
+        a: A clip, YUV or GRAY.
+        b: A clip of the same format, size and length.
+
+    Raises:
+        CustomValueError: The clips differ in format, size or length, or are RGB.
+
+    Example:
+        >>> a = core.std.BlankClip(format=vs.GRAY8, width=32, height=32, length=1, color=100)
+        >>> round(ssim(a, a)[0], 4)
+        1.0
+    """
+    _check_pair(a, b, ssim)
+    x, y = _grays(a, ssim), _grays(b, ssim)
+    products = [_expr(pair, "x y *", ssim) for pair in ([x, x], [y, y], [x, y])]
+    smooth = [_gauss(plane, 1.5) for plane in (x, y, *products)]
+    local = "x y * 2 * 0.0001 + a x y * - 2 * 0.0009 + * x x * y y * + 0.0001 + z x x * - b y y * - + 0.0009 + * /"
+    terms = [smooth[0], smooth[1], smooth[2], smooth[4], smooth[3]]  # means, then xx, xy, yy
+    return _means(_expr(terms, local, ssim))
 
 
 def ssimulacra2(a: vs.VideoNode, b: vs.VideoNode) -> list[float]:
@@ -270,6 +310,70 @@ def flicker(clip: vs.VideoNode, source: vs.VideoNode) -> list[float]:
         for ours, theirs, area in zip(*changes, share, strict=True)
     ]
     return [1.0, *found[1:]]
+
+
+def overshoot(clip: vs.VideoNode, truth: vs.VideoNode, *, percentile: float = 99.9) -> list[float]:
+    """How far a clip is brighter than anything near it in the truth, frame by frame: luma, in codes of 255.
+
+    max(0, O - max5x5(T)) of each pixel, at a percentile of the picture. Halos, too-white teeth and bursting letters
+    have it; a soft picture does not. Coding noise has some: hold it against a plain enlargement's.
+
+    Args:
+        clip: YUV or GRAY.
+        truth: A clip of the same format, size and length.
+        percentile: 0 to 100: of the picture's pixels.
+
+    Raises:
+        CustomValueError: The clips differ in format, size or length, are RGB, or the percentile is out of range.
+
+    Example:
+        >>> clip = core.std.BlankClip(format=vs.GRAY8, width=32, height=32, length=1, color=100)
+        >>> [round(x, 3) for x in overshoot(clip.std.Expr("x 7 +"), clip)]
+        [7.0]
+    """
+    _check_pair(clip, truth, overshoot)
+    if not 0 <= percentile <= 100:
+        raise CustomValueError(f"percentile is {percentile}; it must be 0 to 100.", overshoot)
+    ceiling = _grays(truth, overshoot).std.Maximum().std.Maximum()
+    above = _expr([_grays(clip, overshoot), ceiling], "x y - 255 * 0 max", overshoot)
+    return [float(np.percentile(np.asarray(frame[0]), percentile)) for frame in above.frames(close=True)]
+
+
+def light(clip: vs.VideoNode, truth: vs.VideoNode) -> list[float]:
+    """The light of stars, over the truth's, frame by frame: 1 where a clip gives them as much as they have.
+
+    Small lights are what a morphological opening of the truth's luma (7x7) takes away by over 16 codes of 255, and
+    3 pixels around it; their light is luma above the opening, summed.
+
+    Args:
+        clip: YUV or GRAY.
+        truth: A clip of the same format, size and length.
+
+    Returns:
+        A number for every frame; 1 where the truth has no small lights (under one pixel in ten thousand).
+
+    Raises:
+        CustomValueError: The clips differ in format, size or length, or are RGB.
+
+    Example:
+        >>> dark = core.std.BlankClip(format=vs.GRAY8, width=32, height=32, length=1)
+        >>> light(dark, dark)
+        [1.0]
+    """
+    _check_pair(clip, truth, light)
+    true = _grays(truth, light)
+    ground = true
+    for name in ("Minimum",) * 3 + ("Maximum",) * 3:
+        ground = getattr(ground.std, name)()
+    spots = _expr([true, ground], "x y - 255 * 16 > 1 0 ?", light)
+    shares = _means(spots)
+    for _ in range(3):
+        spots = spots.std.Maximum()
+    sums = [_means(_expr([one, ground, spots], "x y - z *", light)) for one in (_grays(clip, light), true)]
+    return [
+        ours / theirs if share >= 1e-4 and theirs > 0 else 1.0
+        for ours, theirs, share in zip(*sums, shares, strict=True)
+    ]
 
 
 def _format(clip: vs.VideoNode) -> vs.VideoFormat:

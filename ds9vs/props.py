@@ -34,6 +34,13 @@ PROPS: dict[str, str] = {
     "DS9VS_Backend": "what ran the network, and why none of those that were to be tried before it",
     "DS9VS_LRError": "RMS difference of low frequencies between the upscaled picture and its source, in 8-bit codes",
     "DS9VS_Limited": "share of pixels that the guard limited, 0 to 1",
+    "DS9VS_BelowBlack": "by report_levels: share of luma samples below black (16), 0 to 1",
+    "DS9VS_AboveWhite": "share of luma samples above white (235), 0 to 1",
+    "DS9VS_IllegalChroma": "share of chroma samples outside 16 to 240, 0 to 1",
+    "DS9VS_Crushed": "share of luma samples that are black, to half an 8-bit code",
+    "DS9VS_Clipped": "share that is white, or the highest code there is",
+    "DS9VS_Lowest": "least luma of the picture, 8-bit codes",
+    "DS9VS_Highest": "greatest luma of the picture, 8-bit codes",
 }
 """Every property that this package writes, with its meaning. Others may read them; ours run without them."""
 

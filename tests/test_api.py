@@ -75,7 +75,7 @@ def film() -> vs.VideoNode:
     return ds9vs.ivtc(tape(), cadence(tape()))
 
 
-GRAIN = ds9vs.GrainModel(size=(160, 128), sigma=(2.0,) * 16, filters=(((0.0,) * 3 + (1.0,) + (0.0,) * 3,) * 2,))
+GRAIN = ds9vs.GrainModel(size=(160, 128), sigma=(2.0,) * 16)
 
 # How a script calls each function that gives a clip, and the format that it promises.
 CLIPS: dict[str, tuple[Callable[[], vs.VideoNode], str]] = {

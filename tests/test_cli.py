@@ -9,7 +9,6 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -21,7 +20,7 @@ from rich.console import Console
 from ds9vs import cli, doctor
 from ds9vs.cadence import load_cadence
 from ds9vs.cadence.override import load_overrides, overrides_path
-from ds9vs.grain import load_grain, measure_grain
+from ds9vs.grain import load_grain
 from ds9vs.simulate import Truth
 from ds9vs.upscale import DEFAULT_MODEL, model_get, models_list
 from ds9vs.upscale.engine import Recipe
@@ -231,20 +230,18 @@ def test_cadence_is_exchanged_and_nothing_overwritten(ds9vs: Command, map_file: 
     assert "'edl'" in ds9vs("cadence", "import", map_file, times, "--format", "edl")[2]
 
 
-def test_grain_measure_keeps_a_corrected_model(
-    ds9vs: Command, hybrid: Path, disc: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys.modules["ds9vs.grain"], "measure_grain", partial(measure_grain, pictures=4))  # sooner
+def test_grain_measure_keeps_a_corrected_model(ds9vs: Command, hybrid: Path, disc: Path) -> None:
     copy(hybrid, disc, "cadence")
     made = copy(hybrid, disc, "grain")  # of 8 pictures
-    code, _, err = ds9vs("grain", "measure", disc)
+    code, _, err = ds9vs("grain", "measure", disc, "--pictures", "3")
     assert code == 1
     assert "--force" in err
     assert made.read_bytes() == hybrid.with_name("VIDEO_TS.grain.json").read_bytes()
-    code, out, _ = ds9vs("grain", "measure", disc, "--force")
+    code, out, _ = ds9vs("grain", "measure", disc, "--pictures", "3", "--force")
     assert code == 0
     assert out.startswith(f"{made}: sigma by luma")
-    assert load_grain(made).pictures == 4
+    assert load_grain(made).pictures == 3
+    assert load_grain(made).rate > 1_000_000, "calibrated at the rate that the disc has"
 
 
 def test_simulate_says_where_and_what(ds9vs: Command, tmp_path: Path) -> None:

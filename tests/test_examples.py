@@ -50,8 +50,8 @@ def workplace(hybrid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_there_are_six_to_eight_of_a_page_each() -> None:
-    assert 6 <= len(EXAMPLES) <= 8
+def test_there_are_six_to_nine_of_a_page_each() -> None:
+    assert 6 <= len(EXAMPLES) <= 9
     assert all(len(path.read_text(encoding="utf-8").splitlines()) <= 40 for path in EXAMPLES)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,24 @@ import vapoursynth as vs
 from jetpytools import CustomRuntimeError, CustomValueError, FileWasNotFoundError
 from vapoursynth import core
 
-from ds9vs.finish import crop, deband, finish, measure_edges, measure_levels
+from ds9vs.cadence.model import Cadence, Shot, Tape
+from ds9vs.encode import x265_args
+from ds9vs.finish import (
+    Bars,
+    Grade,
+    Light,
+    ShotBars,
+    Timing,
+    crop,
+    deband,
+    finish,
+    measure_bars,
+    measure_edges,
+    measure_levels,
+    measure_light,
+    paint_bars,
+    report_levels,
+)
 from ds9vs.finish.colour import SYSTEMS, convert_codes
 from ds9vs.finish.deband import DebandOptions
 from ds9vs.finish.geometry import frame_geometry
@@ -66,7 +84,7 @@ def props(clip: vs.VideoNode) -> dict[str, Any]:
 def test_bars_are_the_formula(dither: Any) -> None:
     for codes in BARS:
         truth = convert_codes(codes, "525", "709")
-        done = planes(finish(flat(codes, width=64, height=48), height=96, dither=dither))
+        done = planes(finish(flat(codes, width=64, height=48), height=96, dither=dither, noise=0))
         for plane, want in zip(done, truth, strict=True):
             assert np.abs(plane - want).max() <= 1
 
@@ -363,3 +381,257 @@ def test_missing_plugin(monkeypatch: pytest.MonkeyPatch, namespace: str, package
     )
     with pytest.raises(CustomRuntimeError, match=f"pip install '{package}"):
         finish(flat([90, 128, 128]))
+
+
+def test_every_picture_tells_its_levels() -> None:
+    """Shares by counting, of 8 and of 16 bits; the pictures themselves do not change."""
+    y = np.full((480, 704), 120, np.uint8)
+    y[:48], y[48:96], y[96:120], y[120:132], y[132:138] = 15, 236, 16, 235, 255
+    clip = drawn(flat([16, 250, 128], vs.YUV420P8), y)
+    for told in (report_levels(clip), report_levels(clip.resize.Point(format=vs.YUV420P16))):
+        found = props(told)
+        wanted = {"BelowBlack": 0.1, "AboveWhite": 0.1 + 6 / 480, "IllegalChroma": 0.5, "Crushed": 0.05}
+        wanted |= {
+            "Clipped": 12 / 480 + (6 / 480 if told.format.bits_per_sample == 8 else 0),
+            "Lowest": 15,
+            "Highest": 255,
+        }
+        for name, value in wanted.items():
+            assert abs(found[f"DS9VS_{name}"] - value) < 1e-6, name
+    assert all(np.array_equal(a, b) for a, b in zip(planes(report_levels(clip)), planes(clip), strict=True))
+    done = props(finish(clip, height=480, report=True))
+    assert abs(done["DS9VS_BelowBlack"] - 0.1) < 1e-6 and "DS9VS_BelowBlack" not in props(finish(clip, height=480))
+    with pytest.raises(CustomValueError, match="YUV of 8 to 16 bits"):
+        finish(clip.resize.Bilinear(format=vs.RGB24), colour="525", report=True)
+
+
+def test_noise_holds_dark_slopes_only() -> None:
+    """None in black, in lights and in texture; the deviation asked for elsewhere; new every picture, the same bits."""
+    options = {"deband": True, "dither": "none", "colour": "709", "sar": "1:1"}
+    for code, want in ((16, 0.0), (20, 0.7), (50, 0.7), (120, 0.0), (235, 0.0)):
+        clip = flat([code, 128, 128], vs.YUV420P8, length=2)
+        bare = planes(finish(clip, noise=0, **options))[0]
+        added = [planes(finish(clip, noise=0.7, **options), n)[0] - bare for n in (1, 0)]
+        assert abs(added[0].std() / 4 - want) < 0.05 and abs(added[0].mean()) < 0.1, code
+        assert np.array_equal(added[0], added[1]) == (want == 0)
+        assert abs(np.corrcoef(added[0].ravel(), added[1].ravel())[0, 1]) < 0.02 if want else True
+        core.clear_cache()
+        assert np.array_equal(planes(finish(clip, noise=0.7, **options), 0)[0] - bare, added[1])
+    grainy = gradient(noise=3)[1].std.SetFrameProps(**NTSC)
+    with_noise, without = (planes(finish(grainy, height=810, noise=n, **options))[0] for n in (0.7, 0))
+    assert np.mean(with_noise == without) > 0.99
+    with pytest.raises(CustomValueError, match=r"noise goes from 0\.0 to 4\.0"):
+        finish(clip, noise=9, **options)
+
+
+def test_a_dark_slope_survives_x265(tmp_path: Path) -> None:
+    """Netflix's banding index of a space gradient behind x265 at CRF 18: the goal is 0.5, without `finish` it is 5."""
+    yy, xx = np.mgrid[0:240, 0:352]
+    truth = np.round(26 + 6 * np.sin(xx / 70) + 4 * np.cos(yy / 60))
+    disc = drawn(flat([16, 128, 128], vs.YUV420P8, width=352, height=240, length=3), truth)
+    found = []
+    for n, given in enumerate(({}, {"noise": 0, "deband": False})):
+        clip = finish(disc, height=720, **given)
+        raw, stream = tmp_path / "a.y4m", tmp_path / f"{n}.hevc"
+        with raw.open("wb") as file:
+            clip.output(file, y4m=True)
+        words = ["x265", "--y4m", *x265_args(clip, settings={"crf": 18, "preset": "medium"}), str(raw), str(stream)]
+        subprocess.run(words, check=True, capture_output=True)
+        back = core.bs.VideoSource(str(stream), cachepath=str(tmp_path))
+        found.append(max(float(frame.props["CAMBI"]) for frame in core.cambi.Cambi(back).frames()))
+    assert found[0] < 0.5 and found[1] > 3, found
+
+
+def boxed(top: int = 0, side: int = 0, light: float = 1.0, noise: int = 2, length: int = 4) -> vs.VideoNode:
+    """A shot of a 704x480 programme, in bars that carry coding noise; `light` scales the picture."""
+    random = np.random.default_rng(top + side)
+    y = 16 + light * (40 + 30 * np.sin(np.arange(480)[:, None] / 25 + np.arange(704)[None, :] / 40))
+    inside = np.zeros((480, 704), bool)
+    inside[top : 480 - top, side : 704 - side] = True
+    y = np.where(inside, y, 16 + random.integers(0, noise + 1, y.shape))
+    return drawn(flat([16, 128, 128], vs.YUV420P8, length=length), np.rint(y))
+
+
+def test_bars_are_found_shot_by_shot(tmp_path: Path) -> None:
+    """Letterboxed, full, pillarboxed, black; a dark one takes its neighbour's bars; a starry sky has none."""
+    sky = np.full((480, 704), 17, np.uint8)
+    sky[30, 100] = sky[450, 600] = 150
+    sky[200:280] = 60
+    stars = drawn(flat([16, 128, 128], vs.YUV420P8, length=4), sky)
+    parts = [boxed(60), boxed(60, light=0.13), boxed(), stars, boxed(side=88), boxed(noise=0, light=0), boxed(8)]
+    clip = core.std.Splice(parts)
+    found = measure_bars(clip, range(0, 28, 4))
+    sides = [(s.left, s.top, s.right, s.bottom) for s in found.shots]
+    wide, none = (0, 60, 0, 60), (0, 0, 0, 0)
+    assert sides[:4] == [wide, wide, none, none] and sides[4] == (88, 0, 88, 0) and sides[6] == none
+    found.save(tmp_path / "bars.json")
+    assert Bars.load(tmp_path / "bars.json") == found
+    numbered = core.std.Splice([part.std.SetFrameProps(DS9VS_Shot=n) for n, part in enumerate(parts)])
+    assert [(s.left, s.top) for s in measure_bars(numbered).shots] == [(s.left, s.top) for s in found.shots]
+    assert measure_bars(numbered).by_shot
+    cut = core.std.Splice([part.std.SetFrameProps(_SceneChangePrev=0)[1:] for part in parts])
+    first = core.std.Splice([part[0].std.SetFrameProps(_SceneChangePrev=1) for part in parts])
+    told = core.std.Splice([first[n // 4] if n % 4 == 0 else cut[n // 4 * 3 + n % 4 - 1] for n in range(28)])
+    assert measure_bars(told).shots == found.shots
+    shots = tuple(
+        Shot(first=8 * n, stop=8 * n + 8, kind="film", lengths="233", confidence=1.0) for n in range(len(parts))
+    )
+    cadence = Cadence(tape=Tape(frames=28, fps=(30000, 1001), tff=True, content=""), shots=shots)
+    assert [(s.left, s.top) for s in measure_bars(clip, cadence).shots] == [(s.left, s.top) for s in found.shots]
+
+
+def test_a_letterboxed_shot_keeps_its_frame() -> None:
+    """Enlarged, its bars are black to the last bit, its picture is what it was; frames are read only when rendered."""
+    clip = core.std.Splice([boxed(60), boxed()])
+    bars = measure_bars(clip, [0, 4])
+    plain = finish(clip, height=1080)
+    for pillarbox in (False, True):
+        done = finish(clip, height=1080, bars=bars, pillarbox=pillarbox)
+        y, u, v = planes(done, 1)
+        assert (y[:134] == 64).all() and (y[-134:] == 64).all() and (u[:67] == 512).all() and (v[-67:] == 512).all()
+        inside = slice(240, -240) if pillarbox else slice(None)
+        assert np.array_equal(y[136:-136, inside], planes(plain, 1)[0][136:-136])
+        assert np.array_equal(planes(done, 5)[0][:, inside], planes(plain, 5)[0])
+        assert (planes(plain, 1)[0][:134] != 64).any()
+    cut = finish(clip, aspect="16:9", height=810, fit="crop", bars=bars)
+    assert (planes(cut, 0)[0][0] > 64).any(), "a frame of 16:9 shows nothing of a 16:9 shot's bars"
+    by_shot = Bars(width=704, height=480, by_shot=True, shots=(ShotBars(shot=3, top=20, bottom=20),))
+    painted = paint_bars(clip.std.SetFrameProps(DS9VS_Shot=3), by_shot)
+    assert (planes(painted)[0][:20] == 16).all() and "DS9VS_BarTop" not in props(painted)
+    with pytest.raises(vs.Error, match="shot -1, which has no bars"):
+        paint_bars(clip, by_shot).get_frame(0)
+
+
+def test_wrong_bars_give_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CustomValueError, match="leave no picture"):
+        Bars(width=64, height=48, by_shot=False, shots=(ShotBars(shot=0, top=24, bottom=24),))
+    with pytest.raises(CustomValueError, match="rising order"):
+        Bars(width=64, height=48, by_shot=False, shots=(ShotBars(shot=4), ShotBars(shot=1)))
+    with pytest.raises(CustomValueError, match=r"or \[0\] for a single shot"):
+        measure_bars(boxed())
+    with pytest.raises(CustomValueError, match="rising numbers of frames"):
+        measure_bars(boxed(), [0, 9])
+    (tmp_path / "x.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(CustomValueError, match="holds no bars"):
+        Bars.load(tmp_path / "x.json")
+
+
+def test_colour_timing_by_ranges(tmp_path: Path) -> None:
+    """Frames of no range keep their bits; others follow the formula; a range's table counts in its frames only."""
+    table = tmp_path / "half.cube"
+    corners = [(r, g, b) for b in (0, 0.5) for g in (0, 0.5) for r in (0, 0.5)]
+    table.write_text("LUT_3D_SIZE 2\n" + "".join(f"{r} {g} {b}\n" for r, g, b in corners), encoding="utf-8")
+    sheet = tmp_path / "timing.toml"
+    sheet.write_text(
+        "[[range]]\nfirst = 1\nstop = 3\nlift = 0.1\ngain = [1.2, 1.0, 0.9]\ngamma = [1.0, 1.5, 1.0]\n"
+        "[[range]]\nfirst = 3\nstop = 4\nlut = 'half.cube'\n[[range]]\nfirst = 4\nstop = 5\ngain = 1\n",
+        encoding="utf-8",
+    )
+    clip = drawn(flat([16, 120, 140], vs.YUV420P8, length=6), np.linspace(40, 180, 704).astype(np.uint8)[None, :])
+    options = {"matrix": "525", "deband": False, "dither": "none", "bits": 16}
+    plain = finish(clip, height=480, **options)
+    done = finish(clip, height=480, grade=sheet, **options)
+    for n in (0, 4, 5):
+        assert all(np.array_equal(a, b) for a, b in zip(planes(done, n), planes(plain, n), strict=True)), n
+
+    def rgb(clip: vs.VideoNode, n: int) -> np.ndarray[Any, Any]:
+        wide = clip.resize.Bilinear(format=vs.RGBS)
+        return np.array([plane[100, 50:-50] for plane in planes(wide, n)])
+
+    x = rgb(plain, 1)
+    lifted = np.array([1.2, 1.0, 0.9])[:, None] * (x + 0.1 * (1 - x))
+    want = np.array([lifted[0], lifted[1] ** (1 / 1.5), lifted[2]])
+    assert np.abs(rgb(done, 1) - want).max() < 0.004 and np.abs(want - x).max() > 0.1
+    assert np.array_equal(rgb(done, 1), rgb(done, 2))
+    assert np.abs(rgb(done, 3) - x / 2).max() < 0.004
+    assert not [name for name in props(done) if name.startswith("DS9VS_")]
+    # As many filters for three hundred ranges as for three.
+    many = Grade(ranges=tuple(Timing(first=n, stop=n + 1, lift=n / 1000) for n in range(300)))
+    assert abs(planes(finish(clip, height=480, grade=many, **options), 5)[0].mean() - planes(plain)[0].mean()) > 50
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[range]]\nfirst = 5\nstop = 5", "not empty"),
+        ("[[range]]\nfirst = 5", "has no 'stop'"),
+        ("[[range]]\nfirst = 0\nstop = 5\ngamma = 0", r"gamma is a number from 0\.2 to 5\.0"),
+        ("[[range]]\nfirst = 0\nstop = 5\ngain = [1, 1]", "three of them"),
+        ("[[range]]\nfirst = 0\nstop = 5\nhue = 1", "no option 'hue'"),
+        ("[[range]]\nfirst = 0\nstop = 5\n[[range]]\nfirst = 4\nstop = 6", "put them in order"),
+        ("lift = 1", r"write \[\[range\]\] tables"),
+    ],
+)
+def test_wrong_timing_gives_a_sentence(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(CustomValueError, match=says):
+        Grade.load(tmp_path / "x.toml")
+
+
+def pq(light: float) -> float:
+    """SMPTE ST 2084, the inverse function."""
+    power = (light / 10000) ** (2610 / 16384)
+    return float(((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32))
+
+
+def test_hdr_is_the_same_light() -> None:
+    """White is 203 cd/m2: 58 % of PQ, 75 % of HLG (BT.2408); greys keep a BT.1886 display's light."""
+    for code in (16, 50, 90, 126, 180, 235):
+        nits = 203 * ((code - 16) / 219) ** 2.4
+        y, u, v = planes(finish(flat([code, 128, 128]), height=480, hdr="pq", noise=0, dither="none"))
+        assert abs(y.mean() - (64 + 876 * pq(nits))) <= 1 and abs(u.mean() - 512) <= 1 and abs(v.mean() - 512) <= 1
+    assert round((planes(finish(flat([235, 128, 128]), height=480, hdr="hlg"))[0].mean() - 64) / 876, 2) == 0.75
+    # A saturated red, worked out by hand: BT.709 to BT.2020 in light (BT.2087), then PQ, then BT.2020's luma.
+    codes = np.array([90.0, 110, 190])
+    signal = convert_codes(codes, "709", "709", target_bits=8)
+    luma, blue, red = (signal[0] - 16) / 219, (signal[1] - 128) / 224, (signal[2] - 128) / 224
+    r, b = luma + 1.5748 * red, luma + 1.8556 * blue
+    g = (luma - 0.2126 * r - 0.0722 * b) / 0.7152
+    to_2020 = [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]
+    wide = [pq(203 * float(c)) for c in np.array(to_2020) @ np.maximum([r, g, b], 0) ** 2.4]
+    want = 64 + 876 * (0.2627 * wide[0] + 0.6780 * wide[1] + 0.0593 * wide[2])
+    hd = flat(codes).std.SetFrameProps(_Matrix=1, _Primaries=1, _Transfer=1)
+    assert abs(planes(finish(hd, height=480, hdr="pq", noise=0, dither="none"))[0].mean() - want) <= 1.5
+
+
+def test_hdr_is_said_truly(tmp_path: Path) -> None:
+    """Props, x265's flags, and what a decoder reads in the file."""
+    half = drawn(flat([16, 128, 128], vs.YUV420P8), np.where(np.arange(704) < 352, 16, 235)[None, :])
+    clip = finish(half, height=480, hdr="pq")
+    light = measure_light(clip)
+    assert abs(light.max_cll - 203) <= 3 and abs(light.max_fall - 102) <= 2
+    done = finish(half, height=480, hdr="pq", light=light, levels="legal")
+    found = props(done)
+    assert (found["_Matrix"], found["_Primaries"], found["_Transfer"], found["_Range"]) == (9, 9, 16, 0)
+    words = " ".join(x265_args(done))
+    assert "--colorprim bt2020 --transfer smpte2084 --colormatrix bt2020nc" in words
+    assert "G(15000,30000)B(7500,3000)R(32000,16500)WP(15635,16450)L(2030000,50)" in words
+    assert f"--max-cll {light.max_cll},{light.max_fall}" in words and "--max-cll" not in " ".join(x265_args(clip))
+    raw, stream = tmp_path / "a.y4m", tmp_path / "a.hevc"
+    with raw.open("wb") as file:
+        done.output(file, y4m=True)
+    subprocess.run(["x265", "--y4m", *x265_args(done, preset="fast"), str(raw), str(stream)], check=True)
+    back = props(core.bs.VideoSource(str(stream), cachepath=str(tmp_path)))
+    assert back["_Transfer"] == 16 and back["ContentLightLevelMax"] == light.max_cll
+    assert back["MasteringDisplayMaxLuminance"] == 203
+    hlg = finish(half, height=480, hdr="hlg")
+    assert props(hlg)["_Transfer"] == 18 and "--hdr10" not in x265_args(hlg)
+    assert "MasteringDisplayMaxLuminance" not in props(finish(half, height=480))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"hdr": "dolby"}, '"pq" or "hlg"'),
+        ({"hdr": "pq", "bits": 8}, "bits=10 or more"),
+        ({"hdr": "pq", "matrix": "525"}, 'matrix="709"'),
+        ({"hdr": "hlg", "light": Light(max_cll=200, max_fall=9)}, 'light goes with hdr="pq"'),
+    ],
+)
+def test_wrong_hdr_gives_a_sentence(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(CustomValueError, match=says):
+        finish(flat([90, 128, 128]), height=480, **options)
+    with pytest.raises(CustomValueError, match="not above max_cll"):
+        Light(max_cll=10, max_fall=20)
+    with pytest.raises(CustomValueError, match=r'finish\(hdr="pq"\)'):
+        measure_light(finish(flat([90, 128, 128]), height=480))

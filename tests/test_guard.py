@@ -11,6 +11,8 @@ import vapoursynth as vs
 from jetpytools import CustomValueError
 from vapoursynth import core
 
+from conftest import photograph
+from ds9vs.measures import light, lr_consistency, overshoot
 from ds9vs.upscale.guard import guard
 
 
@@ -87,6 +89,76 @@ def test_no_pixel_leaves_the_plain_enlargement_beyond_the_local_contrast() -> No
     assert (excursion - 0.2 * contrast).max() < 2048  # 8 codes of 8 bit: the second lock, where all bursts
 
 
+def unsharp(clip: vs.VideoNode, amount: float = 3) -> vs.VideoNode:
+    """Halos and too white teeth: what a network trained for screenshots does to highlights."""
+    soft = clip.std.Convolution([1, 2, 1, 2, 4, 2, 1, 2, 1]).std.BoxBlur()
+    return core.std.Expr([clip, soft], [f"x x y - {amount} * +", "", ""])
+
+
+def test_highlights_do_not_outshine_the_truth() -> None:
+    """And low frequencies stay the source's."""
+    truth = photograph(320, 240, sharp=0.3, contrast=45).resize.Bicubic(format=vs.YUV444P16)
+    small = halved(truth).resize.Bicubic(format=vs.YUV422P8)
+    big = unsharp(truth)
+    held = guard(big, small)
+    assert overshoot(big, truth)[0] > 12
+    plain = small.resize.Lanczos(320, 240, format=vs.YUV444P16)
+    assert overshoot(held, truth)[0] <= overshoot(plain, truth)[0] + 4
+    assert lr_consistency(big, small)[0] < lr_consistency(held, small)[0]
+    assert lr_consistency(held, small)[0] > 55
+
+
+def starry() -> vs.VideoNode:
+    """Points of light of two sizes on black, at all phases of the samples."""
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[0:192, 0:256]
+    luma = np.full(y.shape, 16.0)
+    for row in range(12, 190, 24):
+        for column in range(12, 250, 24):
+            dy, dx = y - row - rng.uniform(0, 2), x - column - rng.uniform(0, 2)
+            luma += rng.uniform(80, 210) * np.exp(-(dx * dx + dy * dy) / (2 * rng.choice([0.7, 1.1]) ** 2))
+    blank = core.std.BlankClip(format=vs.GRAY16, width=256, height=192, length=1).std.SetFrameProps(_Range=0)
+
+    def paint(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        f = f.copy()
+        np.asarray(f[0])[:] = (np.minimum(luma, 235) * 256).astype(np.uint16)
+        return f
+
+    return blank.std.ModifyFrame(blank, paint)
+
+
+def test_stars_may_be_as_sharp_as_they_are() -> None:
+    truth = starry()
+    small = halved(truth)
+    plain, held = small.resize.Lanczos(256, 192), guard(truth, small)
+    assert rms(held, truth) < 0.6 * rms(plain, truth)
+    assert overshoot(held, truth)[0] <= 10
+    assert abs(light(held, truth)[0] - 1) < 0.1
+
+
+def test_stars_that_burst_are_held() -> None:
+    truth = starry()
+    small = halved(truth)
+    burst = core.std.Expr(truth.std.Maximum(), "x 4096 - 2 * 4096 + 65535 min")
+    held = guard(burst, small)
+    assert light(burst, truth)[0] > 2
+    assert abs(light(held, truth)[0] - 1) < 0.1
+    assert overshoot(held, truth)[0] <= 10
+    assert rms(held, truth) < 0.3 * rms(burst, truth)
+
+
+def test_white_letters_on_black_are_no_stars() -> None:
+    """Strokes of one and two samples, and dots, that burst are held by their contrast."""
+    blank = core.std.BlankClip(format=vs.GRAY16, width=448, height=64, length=1, color=4096).std.SetFrameProps(_Range=0)
+    truth = blank.text.Text("This is the title, i.e. ...", 5, 2).std.Expr("x 20000 > 60000 4096 ?")
+    small = halved(truth)
+    burst = core.std.Expr([truth, truth.std.Maximum()], "x y max 10000 > 65535 0 ?")
+    held = guard(burst, small)
+    assert overshoot(burst, truth)[0] > 20
+    assert overshoot(held, truth)[0] <= 4
+    assert rms(held, truth) < 0.5 * rms(burst, truth)
+
+
 def test_a_colour_cast_is_undone_and_detail_kept() -> None:
     truth = textured()
     small = halved(truth)
@@ -121,15 +193,26 @@ def test_strength_zero_changes_nothing_and_still_measures() -> None:
     assert float(same.get_frame(0).props["DS9VS_LRError"]) > 0
 
 
-def test_strength_is_monotone() -> None:
+@pytest.mark.parametrize("network", ["explodes", "sharpens", "casts"])
+def test_strength_is_monotone(network: str) -> None:
+    """More strength: nearer to the source, nearer to the plain enlargement, further from the network, more limited."""
     truth = textured()
-    big, small = exploded(truth), halved(truth)
-    held = [guard(big, small, strength=s) for s in (0, 0.25, 0.5, 0.75, 1)]
-    errors = [float(clip.get_frame(0).props["DS9VS_LRError"]) for clip in held]
-    moved = [rms(clip, big) for clip in held]
-    assert errors == sorted(errors, reverse=True)
-    assert moved == sorted(moved)
-    assert len({round(m, 3) for m in moved}) == 5
+    small = halved(truth)
+    plain = small.resize.Lanczos(truth.width, truth.height)
+    big = {
+        "explodes": exploded(truth),
+        "sharpens": core.std.Convolution(truth, [-1, -1, -1, -1, 12, -1, -1, -1, -1]),
+        "casts": truth.std.Expr(["x 4000 +", "x 2500 +", "x 2500 -"]),
+    }[network]
+    held = [guard(big, small, strength=s) for s in (0, 0.1, 0.25, 0.5, 0.75, 0.9, 1)]
+    errors, limited = (
+        [float(clip.get_frame(0).props[name]) for clip in held] for name in ("DS9VS_LRError", "DS9VS_Limited")
+    )
+    away, moved = [rms(clip, plain) for clip in held], [rms(clip, big) for clip in held]
+    assert errors == sorted(errors, reverse=True) and errors[-1] < errors[0] / 2
+    assert away == sorted(away, reverse=True)
+    assert moved == sorted(moved) and len({round(m, 3) for m in moved}) == 7
+    assert limited == sorted(limited) and limited[0] == 0 < limited[-1]
 
 
 def test_less_contrast_lets_less_pass() -> None:
@@ -183,6 +266,8 @@ def test_pure(assert_pure) -> None:
 def test_tiny_and_odd_sizes_survive() -> None:
     code = """
 import vapoursynth as vs
+from conftest import photograph
+from ds9vs.measures import light, lr_consistency, overshoot
 from ds9vs.upscale.guard import guard
 for w, h, W, H in ((1, 1, 2, 2), (3, 2, 7, 5), (5, 1, 10, 2), (17, 9, 34, 18), (2, 40, 4, 80), (9, 9, 9, 9)):
     for family in (vs.YUV444P8, vs.RGBS, vs.GRAY16):

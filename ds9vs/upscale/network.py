@@ -47,7 +47,9 @@ class Network:
     scale: int
     """Output pixels per input pixel on each axis."""
     channels: int
-    """Planes of the input, all pictures together: 3 is RGB, 1 is luma, 9 is three RGB pictures."""
+    """Planes of the input, all pictures together: 3 is RGB or three luma pictures, 1 is luma, 9 three RGB pictures."""
+    planes: int = 3
+    """Planes of one picture, and of the output: 3 is RGB, 1 is luma."""
     align: int = 1
     """Width and height of the input must be multiples of this."""
     fixed: tuple[int, int] | None = None
@@ -60,16 +62,18 @@ class Network:
     """Bytes for each input pixel at the height of the run, by the graph."""
     output: Literal["picture", "residual"] = "picture"
     """Whether the network gives the picture, or what is to be added to a Lanczos enlargement."""
+    motion: bool = False
+    """Whether neighbouring pictures are to be moved onto the middle one before the network sees them."""
 
     @property
     def frames(self) -> int:
         """Neighbouring pictures that the network sees at once."""
-        return max(1, self.channels // 3)
+        return max(1, self.channels // self.planes)
 
     @property
     def luma_only(self) -> bool:
-        """Whether the network takes a single grey plane."""
-        return self.channels == 1
+        """Whether the network takes luma alone, of one picture or of several."""
+        return self.planes == 1
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -83,7 +87,9 @@ def inspect(path: str | os.PathLike[str], func: Func = "inspect") -> Network:
 
     Args:
         path: An .onnx file: one input (1, planes, height, width) in fp32 with values 0 to 1, one output, ONNX's own
-            operators only.
+            operators only. One plane out is luma; then the input's planes are neighbouring luma pictures. Its metadata
+            may say `output` = residual (to be added to a Lanczos enlargement) and `motion` = moved (neighbours are
+            to be moved onto the middle picture).
         func: The public function that asks, named in errors.
 
     Raises:
@@ -112,7 +118,8 @@ def _inspect(path: Path, mtime: int, size: int, func: str) -> Network:
     model = _load(path, func)
     value, channels, fixed = _input_of(model, path, func)
     shapes = _Shapes(_light(model), value.name, channels)
-    scale, align = _scale(shapes, fixed, path, func)
+    scale, align, planes = _scale(shapes, fixed, path, func)
+    said = {entry.key: entry.value for entry in model.metadata_props}
     radius, memory = _field(model, value.name, channels)
     overlap = DEFAULT_OVERLAP if radius is None else min(radius + 1, MAX_OVERLAP)
     return Network(
@@ -121,11 +128,14 @@ def _inspect(path: Path, mtime: int, size: int, func: str) -> Network:
         sha256=sha256(path),
         scale=scale,
         channels=channels,
+        planes=planes,
         align=align,
         fixed=fixed,
         radius=radius,
         overlap=-(-overlap // align) * align,
         memory=memory,
+        output="residual" if said.get("output") == "residual" else "picture",
+        motion=said.get("motion") == "moved",
     )
 
 
@@ -176,10 +186,10 @@ def _input_of(model: onnx.ModelProto, path: Path, func: str) -> tuple[onnx.Value
         raise CustomValueError(
             f"{str(path)!r} takes an input of shape {dims}; (1, planes, height, width) is needed.", func
         )
-    if dims[1] != 1 and (dims[1] == 0 or dims[1] % 3):
+    if dims[1] not in (1, 5, 7) and (dims[1] == 0 or dims[1] % 3):
         raise CustomValueError(
-            f"{str(path)!r} takes {dims[1] or 'an unknown number of'} planes; 1 (luma), 3 (RGB) or a multiple of 3 "
-            "(neighbouring pictures) are known.",
+            f"{str(path)!r} takes {dims[1] or 'an unknown number of'} planes; 1, 3, 5 or 7 (luma of that many "
+            "neighbouring pictures), 3 (RGB) or a multiple of 3 (neighbouring RGB pictures) are known.",
             func,
         )
     if bool(dims[2]) != bool(dims[3]):
@@ -227,8 +237,11 @@ class _Shapes:
         return (dims[1], dims[3], dims[2]) if len(dims) == 4 and all(dims[1:]) else None
 
 
-def _scale(shapes: _Shapes, fixed: tuple[int, int] | None, path: Path, func: str) -> tuple[int, int]:
-    """Scale and alignment: the smallest alignment at which output sizes are whole multiples, the same on both axes."""
+def _scale(shapes: _Shapes, fixed: tuple[int, int] | None, path: Path, func: str) -> tuple[int, int, int]:
+    """Scale, alignment and planes of the output.
+
+    The alignment is the smallest at which output sizes are whole multiples, the same on both axes.
+    """
     sizes = [(1, [fixed])] if fixed else [(a, _sizes(a)) for a in ALIGNMENTS]
     seen: tuple[int, int, int] | None = None
     for align, tried in sizes:
@@ -239,10 +252,13 @@ def _scale(shapes: _Shapes, fixed: tuple[int, int] | None, path: Path, func: str
             whole = output is not None and output[1] % width == 0 and output[2] % height == 0
             scales.add((output[1] // width, output[2] // height, output[0]) if output is not None and whole else None)
         if len(scales) == 1 and (only := scales.pop()) is not None and only[0] == only[1]:
-            wanted = 1 if shapes.channels == 1 else 3
-            if only[2] != wanted:
-                raise CustomValueError(f"{str(path)!r} gives {only[2]} planes; {wanted} are needed.", func)
-            return only[0], align
+            if only[2] not in (1, 3) or shapes.channels % only[2]:
+                raise CustomValueError(
+                    f"{str(path)!r} takes {shapes.channels} planes and gives {only[2]} planes; 1 (luma) or 3 (RGB) "
+                    "are needed, out of pictures of as many.",
+                    func,
+                )
+            return only[0], align, only[2]
     if seen is None:
         raise CustomValueError(
             f"The output size of {str(path)!r} cannot be read from its graph; export it with fixed height and width.",

@@ -29,8 +29,8 @@ __all__ = ["DEFAULT_MODEL", "Model", "Origin", "load_model", "model_get", "model
 
 type Func = Callable[..., Any] | str
 
-DEFAULT_MODEL = "upconv_7_photo"
-"""The network that `upscale()` takes unless told: the most faithful one measured on MPEG-2-damaged film."""
+DEFAULT_MODEL = "film-2x"
+"""The network that `upscale()` takes unless told: our own, the most faithful one measured on MPEG-2-damaged film."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class Model:
     scale: int
     """Output pixels per input pixel on each axis."""
     channels: int
-    """Planes of the input: 3 is RGB, 1 is luma, 9 is three neighbouring RGB pictures."""
+    """Planes of the input: 3 is RGB or three luma pictures, 1 is luma, 9 is three neighbouring RGB pictures."""
     align: int
     """Width and height of the input must be multiples of this (padding is done for you)."""
     overlap: int
@@ -83,8 +83,12 @@ class Model:
     """Hash of the ONNX file."""
     onnx_size: int
     """Its size in bytes."""
+    planes: int = 3
+    """Planes of one picture: 3 is RGB, 1 is luma (chroma is then enlarged classically)."""
     output: Literal["picture", "residual"] = "picture"
     """Whether it gives the picture, or what is to be added to a Lanczos enlargement."""
+    motion: bool = False
+    """Whether neighbouring pictures are moved onto the middle one before it sees them."""
     non_commercial: bool = False
     """Whether the licence forbids commercial use."""
     precision: tuple[str, ...] = ("f32",)
@@ -214,12 +218,14 @@ def _verified(model: Model, path: Path, mtime: int, size: int) -> Network:
         sha256=model.onnx_sha256,
         scale=model.scale,
         channels=model.channels,
+        planes=model.planes,
         align=model.align,
         fixed=network.fixed,
         radius=network.radius,
         overlap=model.overlap,
         memory=network.memory,
         output=model.output,
+        motion=model.motion,
     )
 
 

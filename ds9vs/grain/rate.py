@@ -1,0 +1,43 @@
+"""How many bits a second a disc's video has: what `measure_grain` is calibrated at. May import the ground rooms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..files import run
+
+__all__ = ["video_rate"]
+
+PLACES = 6
+"""Stretches of a file that are looked at."""
+STRETCH = 15
+"""Seconds each."""
+
+
+def video_rate(files: Sequence[str | os.PathLike[str]]) -> int | None:
+    """Bits a second of the video in a title's files, from stretches spread over them; None if they cannot be read.
+
+    Raises:
+        CustomRuntimeError: ffprobe is missing, or cannot read a file that is there.
+
+    Example:
+        >>> video_rate(["nowhere.vob"]) is None
+        True
+    """
+    found = [Path(file) for file in files if Path(file).is_file()]
+    if len(found) != len(files) or not found or any(file.suffix.lower() == ".iso" for file in found):
+        return None
+    bits = seconds = 0.0
+    for file in found[:: max(1, len(found) // PLACES)]:
+        asked = ["-select_streams", "v:0", "-show_entries", "packet=size,duration_time", "-of", "csv=p=0"]
+        said = run(["ffprobe", "-v", "error", "-read_intervals", f"%+{STRETCH * PLACES}", *asked, file], video_rate)
+        for line in said.splitlines():
+            numbers = [word for word in line.split(",") if word]
+            try:
+                length, size = float(numbers[0]), int(numbers[1])
+            except (IndexError, ValueError):
+                continue
+            bits, seconds = bits + 8 * size, seconds + length
+    return round(bits / seconds) if seconds else None

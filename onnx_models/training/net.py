@@ -1,0 +1,90 @@
+"""The network: three neighbouring luma pictures in, what is to be added to a Lanczos enlargement out. Needs torch only.
+
+Everything but its ends runs at half the size of the disc: a convolution of 6x6 and stride 2 takes the pictures apart
+(the same as space-to-depth and 3x3), residual blocks of two 3x3 convolutions follow, and a last one gives 4x4 samples
+of the enlargement at each place.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SIZES = {"film-2x": (48, 10), "film-2x-large": (96, 14)}
+"""Channels and residual blocks of each model."""
+
+
+class Block(nn.Module):
+    """x + conv(relu(conv(x)))."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        with torch.no_grad():
+            self.second.weight.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same size, same channels."""
+        return x + self.second(F.relu(self.first(x)))
+
+
+class FilmNet(nn.Module):
+    """(B, 3, H, W) of 0 to 1 to a residual (B, 1, 2H, 2W); untrained it gives nothing, which is Lanczos."""
+
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, channels, 6, stride=2, padding=2)
+        self.body = nn.Sequential(*(Block(channels) for _ in range(blocks)))
+        self.tail = nn.Conv2d(channels, 16, 3, padding=1)
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Even height and width."""
+        return F.pixel_shuffle(self.tail(self.body(self.head(x))), 4)
+
+
+def build(name: str) -> FilmNet:
+    """A model by its name, untrained."""
+    return FilmNet(*SIZES[name])
+
+
+def lanczos_kernels() -> Tensor:
+    """(4, 1, 7, 7): what a 2x enlargement by Lanczos of 3 taps, centres aligned, takes for each of its 2x2 samples."""
+    phases = []
+    for at in (-0.25, 0.25):
+        away = np.arange(-3, 4) - at
+        weights = np.where(np.abs(away) < 3, np.sinc(away) * np.sinc(away / 3), 0)
+        phases.append(weights / weights.sum())
+    return torch.tensor(np.stack([np.outer(y, x) for y in phases for x in phases])[:, None], dtype=torch.float32)
+
+
+def lanczos(middle: Tensor, kernels: Tensor) -> Tensor:
+    """(B, 1, H, W) enlarged twice; edges repeated."""
+    return F.pixel_shuffle(F.conv2d(F.pad(middle, (3, 3, 3, 3), mode="replicate"), kernels), 2)
+
+
+def save_weights(path: Path, weights: dict[str, Tensor], **extra: np.ndarray) -> None:
+    """Weights as .npz of fp32, by way of a temporary file."""
+    temporary = path.with_suffix(".part")
+    with temporary.open("wb") as file:
+        np.savez(file, **{k: v.detach().float().cpu().numpy() for k, v in weights.items()}, **extra)
+    temporary.replace(path)
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """What `save_weights` wrote, without the extras (their names begin with an underscore)."""
+    with np.load(path) as found:
+        return {k: torch.from_numpy(found[k]) for k in found.files if not k.startswith("_")}
+
+
+def psnr(a: Tensor, b: Tensor, border: int = 8) -> float:
+    """Of luma 0 to 1, without the border, in decibels of 8-bit codes' whole range (219 codes are 1)."""
+    error = ((a - b)[..., border:-border, border:-border] * 219 / 255).square().mean().item()
+    return -10 * math.log10(max(error, 1e-12))

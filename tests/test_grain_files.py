@@ -1,0 +1,114 @@
+"""Grain models on paper: drawn, sent to AV1 encoders and back, and what they cost told before the encode."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import vapoursynth as vs
+from jetpytools import CustomValueError
+from typer.testing import CliRunner
+from vapoursynth import core
+
+from ds9vs.cli import app
+from ds9vs.files import run
+from ds9vs.grain import GrainModel, add_grain, export_table, gaussian_spectrum, import_table, load_grain
+from ds9vs.grain.cost import grain_cost
+from ds9vs.grain.show import draw
+
+MODEL = GrainModel(
+    size=(352, 240),
+    sigma=tuple(1 + k / 8 for k in range(16)),
+    spectra=(gaussian_spectrum(0.6),) * 3,
+    chroma=(0.5, 0.4),
+    chroma_spectrum=gaussian_spectrum(0.4),
+    seen=(0.0,) * 2 + (0.07,) * 14,
+)
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.4, 0.6, 0.8])
+def test_a_table_comes_back_as_it_went(tmp_path: Path, radius: float) -> None:
+    model = dataclasses.replace(MODEL, spectra=(gaussian_spectrum(radius),) * 3)
+    export_table(model, tmp_path / "a.tbl")
+    back = import_table(tmp_path / "a.tbl", size=(352, 240))
+    assert np.abs(np.array(back.sigma) / model.sigma - 1)[1:14].max() < 0.03
+    assert back.chroma == pytest.approx(model.chroma, rel=0.03)
+    ours, theirs = (10 * np.log10(np.array(m.spectra[1])[:5, :5]) for m in (back, model))
+    assert np.sqrt(np.square(ours - theirs).mean()) < 1.3, "the spectrum differs; bytes of lag 3 hold no more"
+    export_table(back, tmp_path / "b.tbl")
+    numbers = [(tmp_path / name).read_text().split() for name in ("a.tbl", "b.tbl")]
+    assert len(numbers[0]) == len(numbers[1])
+
+
+def test_an_av1_encoder_takes_it_and_a_decoder_shows_it(tmp_path: Path) -> None:
+    if "libaom-av1" not in run(["ffmpeg", "-v", "error", "-encoders"], "test"):
+        raise AssertionError("this ffmpeg has no libaom")
+    export_table(MODEL, tmp_path / "a.tbl")
+    grey = core.std.BlankClip(format=vs.YUV420P8, width=352, height=240, length=4, color=[120, 128, 128])
+    with (tmp_path / "a.y4m").open("wb") as file:
+        grey.output(file, y4m=True)
+    words = ["ffmpeg", "-v", "error", "-i", "a.y4m", "-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "20"]
+    run([*words, "-aom-params", "film-grain-table=a.tbl", "a.mkv"], "test", cwd=tmp_path)
+    raw = ["ffmpeg", "-v", "error", "-c:v", "libdav1d", "-i", "a.mkv", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-"]
+    data = subprocess.run(raw, cwd=tmp_path, check=True, capture_output=True).stdout
+    pictures = np.frombuffer(data, np.uint8).reshape(4, -1).astype(np.float64)
+    luma, u = pictures[:, : 352 * 240], pictures[:, 352 * 240 : 352 * 240 * 5 // 4]
+    assert luma.std(1).mean() == pytest.approx(np.interp(120, np.arange(8, 256, 16), MODEL.sigma), rel=0.06)
+    assert u.std(1).mean() == pytest.approx(0.5 * luma.std(1).mean(), rel=0.12)
+
+
+@pytest.mark.parametrize("text", ["", "filmgrn1", "filmgrn1\nE 0 9 1 7", "filmgrn1\nE 0 9 1 7 1\n\tp 9 9 9", "x" * 99])
+def test_a_broken_table_gets_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.tbl").write_text(text)
+    with pytest.raises(CustomValueError, match="film-grain table"):
+        import_table(tmp_path / "a.tbl")
+
+
+def test_no_grain_is_not_signalled(tmp_path: Path) -> None:
+    with pytest.raises(CustomValueError, match="nothing to signal"):
+        export_table(dataclasses.replace(MODEL, sigma=(0.0,) * 16), tmp_path / "a.tbl")
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_are_drawn_beside_each_other(tmp_path: Path) -> None:
+    loud = dataclasses.replace(MODEL, sigma=(4.0,) * 16, groups=(dataclasses.replace(MODEL, shots=(3,)),))
+    page, picture = draw([MODEL, loud], ["S01E01", "S01E02 <&>"], tmp_path / "grain.json")
+    text = page.read_text(encoding="utf-8")
+    assert "S01E02 &lt;&amp;&gt;" in text
+    assert text.count("<path") >= 2 * (1 + 6) + 1, "a curve and six spectra each, and the group's"
+    assert "nan" not in text
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(CustomValueError, match="name for each"):
+        draw([MODEL], [], tmp_path / "grain.html")
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    MODEL.save(tmp_path / "g.json")
+    for words in (
+        ["show", str(tmp_path / "g.json"), "-o", str(tmp_path / "page.html")],
+        ["export", str(tmp_path / "g.json"), "--size", "1440x1080"],
+        ["import", str(tmp_path / "g.tbl"), "--size", "1440x1080"],
+    ):
+        done = CliRunner().invoke(app, ["grain", *words])
+        assert done.exit_code == 0, done.output
+    assert load_grain(tmp_path / "g.grain.json").size == (1440, 1080)
+    assert {path.name for path in tmp_path.iterdir()} == {"g.json", "g.tbl", "g.grain.json", "page.html", "page.png"}
+
+
+def test_what_grain_costs_is_told_before_the_encode(tmp_path: Path) -> None:
+    ramp = core.std.BlankClip(format=vs.YUV420P8, width=352, height=240, length=72, color=[90, 128, 128])
+    ramp = ramp.akarin.Expr(["x X N + 0.3 * + Y 0.1 * +", ""])
+    model = dataclasses.replace(MODEL, sigma=(3.0,) * 16)
+    told = grain_cost(ramp, model, preset="fast", settings={"crf": 22}, samples=2, window=(352, 240))
+    with (tmp_path / "a.y4m").open("wb") as file:
+        add_grain(ramp, model).output(file, y4m=True)
+    words = ["--preset", "superfast", "--crf", "22", "--aq-mode", "3", "--no-sao"]
+    run(["x265", *words, tmp_path / "a.y4m", tmp_path / "a.hevc"], "test")
+    taken = (tmp_path / "a.hevc").stat().st_size * 8 / (72 / float(ramp.fps))
+    assert told.grained == pytest.approx(taken, rel=0.15)
+    assert told.grain > 5 * told.without
+    with pytest.raises(CustomValueError, match="4:2:0"):
+        grain_cost(ramp.resize.Point(format=vs.YUV444P8), model)
