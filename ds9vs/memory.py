@@ -33,10 +33,12 @@ def trimmer() -> Callable[[], object]:
 
     def trim() -> None:
         nonlocal least
-        if _resident() > least + GROWN:
+        held = _resident()
+        if held > least + GROWN:
             give_back(ctypes.c_size_t(0))
             least = _resident()
-        least = min(least, _resident())
+        else:
+            least = min(least, held)
 
     return trim
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .errors import CustomValueError
 
-__all__ = ["data_dir", "load_toml", "preset_names", "preset_path", "to_options"]
+__all__ = ["data_dir", "load_toml", "preset_arguments", "preset_names", "preset_path", "to_options"]
 
 type Func = Callable[..., Any] | str
 
@@ -60,6 +60,28 @@ def load_toml(path: Path, func: Func) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CustomValueError(f"{str(path)!r} is not a TOML file: {error}.", func) from error
+
+
+def preset_arguments(group: str, name: str, settings: Mapping[str, Any] | None, func: Func) -> list[str]:
+    """A preset of a command's options, `settings` in place of its own, as arguments; True is a bare flag, False `--no-`.
+
+    Raises:
+        CustomValueError: As `preset_path` and `load_toml`.
+
+    Example:
+        >>> "--no-sao" in preset_arguments("x265", "archive", {"crf": 18, "sao": False}, "example")
+        True
+    """
+    table = load_toml(preset_path(group, name, func), func) | dict(settings or {})
+    table.pop("about", None)
+    words: list[str] = []
+    for key, value in table.items():
+        option = key.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", str(value)]
+    return words
 
 
 def to_options[T](kind: type[T], values: dict[str, Any], func: Func) -> T:

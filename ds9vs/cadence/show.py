@@ -12,8 +12,6 @@ import base64
 import html
 import os
 import shlex
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,8 +21,8 @@ from typing import get_args
 import numpy as np
 import vapoursynth as vs
 from numpy.typing import NDArray
-from vapoursynth import core
 
+from ..drawing import letters, png
 from ..errors import CustomValueError
 from ..files import atomic, write_text
 from .measure import CHUNK, Evidence
@@ -167,7 +165,7 @@ def draw(
     picture = page.with_suffix(".png")
     write_text(page, _page(cadence, _svg(marks, height), listed, tape, name, Path(out).stem), draw)
     with atomic(picture, draw) as temporary:
-        temporary.write_bytes(_png(_pixels(marks, height)))
+        temporary.write_bytes(png(_pixels(marks, height)))
     return page, picture
 
 
@@ -395,7 +393,7 @@ def _pixels(marks: Sequence[_Mark], height: int) -> NDArray[np.uint8]:
                 if part is not None:
                     image[rows[0] : rows[-1] + 1, columns] = part + cover * (_rgb(colour) - part)
             case _Word(x, y, text, colour, right):
-                shape = _letters(text)
+                shape = letters(text)
                 left = round(x - shape.shape[1] if right else x)
                 top = round(y - shape.shape[0] / 2)
                 shape = shape[:, max(0, -left) : max(0, _WIDTH - left)]
@@ -408,28 +406,6 @@ def _pixels(marks: Sequence[_Mark], height: int) -> NDArray[np.uint8]:
 def _rgb(colour: str) -> Floats:
     code = _COLOURS[colour]
     return np.array([int(code[k : k + 2], 16) for k in (1, 3, 5)], np.float32)
-
-
-def _letters(text: str) -> Floats:
-    """A word in VapourSynth's own font, 8 by 16 samples a letter: 0 to 1, shape (16, 8 letters)."""
-    plain = text.encode("ascii", "replace").decode()
-    width = 16 + 8 * len(plain) + 16
-    blank = core.std.BlankClip(format=vs.GRAY8, width=max(64, width), height=64, length=1, color=0)
-    with blank.text.Text(plain, alignment=7).get_frame(0) as frame:
-        image = np.asarray(frame[0])
-    return (image[16:32, 16 : 16 + 8 * len(plain)] > 200).astype(np.float32)
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    """An RGB image as a PNG (ISO/IEC 15948): rows unfiltered, one deflate stream."""
-    rows = np.concatenate([np.zeros((image.shape[0], 1), np.uint8), image.reshape(image.shape[0], -1)], 1)
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    head = struct.pack(">IIBBBBB", image.shape[1], image.shape[0], 8, 2, 0, 0, 0)
-    body = zlib.compress(rows.tobytes(), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def _thumbnails(cadence: Cadence, listed: Sequence[int], tape: vs.VideoNode) -> dict[int, str]:
@@ -448,7 +424,7 @@ def _thumbnails(cadence: Cadence, listed: Sequence[int], tape: vs.VideoNode) -> 
     gap = np.full((_THUMB[1], 3, 3), 128, np.uint8)
     return {
         n: "data:image/png;base64,"
-        + base64.b64encode(_png(np.concatenate([pictures[a], gap, pictures[b], gap, pictures[c]], 1))).decode()
+        + base64.b64encode(png(np.concatenate([pictures[a], gap, pictures[b], gap, pictures[c]], 1))).decode()
         for n, (a, b, c) in wanted.items()
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 import vapoursynth as vs
 
 from ..errors import CustomValueError
-from ..presets import load_toml, preset_path
+from ..presets import preset_arguments
 
 __all__ = ["x265_args"]
 
@@ -84,16 +84,7 @@ def x265_args(
     if not clip.fps:
         words += ["--input-res", f"{clip.width}x{clip.height}", "--input-csp", csp, "--frames", str(clip.num_frames)]
         words += ["--fps", f"{_prop(props, '_DurationDen')}/{_prop(props, '_DurationNum')}"]
-    table = load_toml(preset_path("x265", preset, x265_args), x265_args) | dict(settings or {})
-    table.pop("about", None)
-    return words + [word for key, value in table.items() for word in _option(key, value)]
-
-
-def _option(key: str, value: Any) -> list[str]:
-    name = key.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
-    return [f"--{name}", str(value)]
+    return words + preset_arguments("x265", preset, settings, x265_args)
 
 
 def _hdr10(props: Mapping[str, Any]) -> list[str]:

@@ -70,7 +70,6 @@ def calibrated(
     textured = _textured(plain, folder) if denoise is not None and rate is not None else None
     starts = [n for n, (at, _) in enumerate(numbers) if n == 0 or numbers[n - 1][1] is not numbers[n][1]]
     keys = [numbers[n][0] - numbers[n][1].measured(0)[0] for n in starts]
-    done = 0
 
     def again(model: GrainModel | None) -> Evidence:
         clip = plain if model is None else add_grain(plain, model, seed=SEED)

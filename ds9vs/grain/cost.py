@@ -18,7 +18,7 @@ import vapoursynth as vs
 
 from ..errors import CustomRuntimeError, CustomValueError
 from ..files import progress, tool
-from ..presets import load_toml, preset_path
+from ..presets import preset_arguments
 from .model import GrainModel
 from .synthesise import add_grain
 
@@ -86,9 +86,7 @@ def grain_cost(
         raise CustomValueError("The clip must be 4:2:0 of 8 or 10 bits and of constant rate.", grain_cost)
     if samples < 1:
         raise CustomValueError(f"{samples} samples cannot be coded; give 1 or more.", grain_cost)
-    table = load_toml(preset_path("x265", preset, grain_cost), grain_cost) | dict(settings or {})
-    table.pop("about", None)
-    words = [word for key, value in table.items() for word in _option(key, value)]
+    words = preset_arguments("x265", preset, settings, grain_cost)
     width, height = window or (max(320, clip.width // 3), max(240, clip.height // 3))
     width, height = min(width, clip.width) // 16 * 16 or clip.width, min(height, clip.height) // 16 * 16 or clip.height
     length = min(LENGTH, clip.num_frames)
@@ -106,13 +104,6 @@ def grain_cost(
                 done(len(totals) * len(starts) + k + 1)
             totals.append(float(np.mean(rates)) * clip.width * clip.height / (width * height))
     return Cost(without=totals[0], grained=totals[1])
-
-
-def _option(key: str, value: object) -> list[str]:
-    name = key.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
-    return [f"--{name}", str(value)]
 
 
 def _rate(part: vs.VideoNode, words: list[str], folder: Path) -> float:

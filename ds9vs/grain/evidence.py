@@ -10,7 +10,7 @@ import numpy as np
 import vapoursynth as vs
 from numpy.typing import NDArray
 
-from .model import BINS, CENTRES, GRID, WHITE, GrainModel, Spectrum, normalised, tone_weights
+from .model import BINS, CENTRES, COUNTS, GRID, HALF, WHITE, GrainModel, Spectrum, normalised, tone_weights
 from .runs import Run
 
 __all__ = ["Evidence", "Picture", "as_sigma", "band_gain", "look", "not_flat", "pooled", "raw_model", "spectrum_of"]
@@ -29,14 +29,11 @@ LOW = 0.35
 or detail, which the grain of another block cannot hide."""
 CALM = 0.4
 """Share of blocks, those with the least chroma, that chroma is measured in."""
-HALF = GRID // 2
 _HANN = np.hanning(GRID + 1)[:-1]
 WINDOW = np.outer(_HANN, _HANN)
 _AT = 2 * np.pi * np.arange(HALF + 1) / GRID
 BAND = (1 - (np.cos(2 * _AT)[:, None] + np.cos(2 * _AT)[None]) / 2) ** 2
 """Power response of `_band`: nothing at the lowest and the highest frequencies, where detail and rounding lie."""
-_TWICE = np.array([1.0, *[2.0] * (HALF - 1), 1.0])
-COUNTS = np.outer(_TWICE, _TWICE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ from ..files import existing, write_json
 __all__ = [
     "BINS",
     "CENTRES",
+    "COUNTS",
     "GRID",
+    "HALF",
     "TONES",
     "VERSION",
     "WHITE",
@@ -48,9 +50,10 @@ TONES = (48, 112, 176)
 """Luma at which the spectra of shadows, middle and lights hold; between them grain changes gradually."""
 GRID = 16
 """Samples of the window whose spectrum is kept."""
-_HALF = GRID // 2
-_TWICE = np.array([1.0, *[2.0] * (_HALF - 1), 1.0])
-_COUNTS = np.outer(_TWICE, _TWICE)
+HALF = GRID // 2
+"""The last of its frequencies: half a cycle a sample."""
+_TWICE = np.array([1.0, *[2.0] * (HALF - 1), 1.0])
+COUNTS = np.outer(_TWICE, _TWICE)
 """How many frequencies of the whole plane each entry of a spectrum stands for."""
 
 
@@ -64,13 +67,13 @@ def normalised(power: Floats) -> Spectrum:
         >>> normalised(np.full((9, 9), 4.0)) == WHITE
         True
     """
-    mean = float((power * _COUNTS).sum() / _COUNTS.sum())
-    if power.shape != (_HALF + 1, _HALF + 1) or not np.isfinite(power).all() or power.min() < 0 or mean <= 0:
+    mean = float((power * COUNTS).sum() / COUNTS.sum())
+    if power.shape != (HALF + 1, HALF + 1) or not np.isfinite(power).all() or power.min() < 0 or mean <= 0:
         raise CustomValueError("A spectrum is 9 rows of 9 finite numbers, none negative and not all 0.", normalised)
     return tuple(tuple(round(float(value), 5) for value in row) for row in power / mean)
 
 
-WHITE: Spectrum = ((1.0,) * (_HALF + 1),) * (_HALF + 1)
+WHITE: Spectrum = ((1.0,) * (HALF + 1),) * (HALF + 1)
 """The spectrum of noise without a shape."""
 
 
@@ -87,8 +90,8 @@ def gaussian_spectrum(radius: float) -> Spectrum:
     if not 0 <= radius <= 3:
         raise CustomValueError(f"The radius of a grain is {radius}; it must be from 0 to 3 samples.", gaussian_spectrum)
     # A sampled Gaussian, its copies in frequency added up.
-    at = (np.arange(_HALF + 1)[:, None] / GRID + np.arange(-3, 4)[None]) * 2 * np.pi * radius
-    line = np.exp(-(at**2) / 2).sum(1) ** 2 if radius > 0.15 else np.ones(_HALF + 1)
+    at = (np.arange(HALF + 1)[:, None] / GRID + np.arange(-3, 4)[None]) * 2 * np.pi * radius
+    line = np.exp(-(at**2) / 2).sum(1) ** 2 if radius > 0.15 else np.ones(HALF + 1)
     return normalised(np.outer(line, line))
 
 
@@ -171,7 +174,7 @@ def _check_spectrum(spectrum: Iterable[Iterable[float]]) -> None:
         table = np.array([list(row) for row in spectrum], np.float64)
     except (TypeError, ValueError):
         table = np.empty(0)
-    if table.shape != (_HALF + 1, _HALF + 1) or not np.isfinite(table).all() or table.min() < 0 or not table.any():
+    if table.shape != (HALF + 1, HALF + 1) or not np.isfinite(table).all() or table.min() < 0 or not table.any():
         raise CustomValueError("A spectrum must be 9 rows of 9 finite numbers, none negative, not all 0.", GrainModel)
 
 
@@ -219,7 +222,7 @@ def _version_1(table: dict[str, Any]) -> GrainModel:
     kernel = sum(np.outer(vertical, horizontal) for vertical, horizontal in table.pop("filters"))
     power = np.abs(np.fft.fft2(np.asarray(kernel), (GRID, GRID))) ** 2
     mirrored = (power + np.roll(power[::-1], 1, 0)) / 2
-    spectrum = normalised(mirrored[: _HALF + 1, : _HALF + 1])
+    spectrum = normalised(mirrored[: HALF + 1, : HALF + 1])
     values = {key: _tuples(table[key]) for key in ("size", "sigma", "chroma", "pictures")}
     return GrainModel(**values, spectra=(spectrum,) * 3, chroma_spectrum=spectrum, notes=("read from version 1",))
 

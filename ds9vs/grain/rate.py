@@ -10,14 +10,14 @@ from ..files import run
 
 __all__ = ["video_rate"]
 
-PLACES = 6
-"""Stretches of a file that are looked at."""
-STRETCH = 15
-"""Seconds each."""
+FILES = 6
+"""Of a title's files so many are looked at, evenly spread,"""
+SECONDS = 90
+"""and this much of each, from its start."""
 
 
 def video_rate(files: Sequence[str | os.PathLike[str]]) -> int | None:
-    """Bits a second of the video in a title's files, from stretches spread over them; None if they cannot be read.
+    """Bits a second of the video in a title's files, from the starts of some of them; None if they cannot be read.
 
     Raises:
         CustomRuntimeError: ffprobe is missing, or cannot read a file that is there.
@@ -30,9 +30,9 @@ def video_rate(files: Sequence[str | os.PathLike[str]]) -> int | None:
     if len(found) != len(files) or not found or any(file.suffix.lower() == ".iso" for file in found):
         return None
     bits = seconds = 0.0
-    for file in found[:: max(1, len(found) // PLACES)]:
+    for file in found[:: max(1, len(found) // FILES)]:
         asked = ["-select_streams", "v:0", "-show_entries", "packet=size,duration_time", "-of", "csv=p=0"]
-        said = run(["ffprobe", "-v", "error", "-read_intervals", f"%+{STRETCH * PLACES}", *asked, file], video_rate)
+        said = run(["ffprobe", "-v", "error", "-read_intervals", f"%+{SECONDS}", *asked, file], video_rate)
         for line in said.splitlines():
             numbers = [word for word in line.split(",") if word]
             try:
