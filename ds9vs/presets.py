@@ -63,7 +63,7 @@ def load_toml(path: Path, func: Func) -> dict[str, Any]:
 
 
 def preset_arguments(group: str, name: str, settings: Mapping[str, Any] | None, func: Func) -> list[str]:
-    """A preset of a command's options, `settings` in place of its own, as arguments; True is a bare flag, False `--no-`.
+    """A preset of a command's options, `settings` in place of its own, as words; True is a bare flag, False `--no-`.
 
     Raises:
         CustomValueError: As `preset_path` and `load_toml`.
