@@ -70,6 +70,8 @@ _ENERGY = (_LOG_ZERO * 2 ** (np.arange(256) / _LOG_STEPS)).astype(np.float32)
 _HASHED = 16
 _TRIM_EVERY = 64
 """Fields between two trims of the heap, which are also those between two steps of the progress bar."""
+_AHEAD = 16
+"""Frames asked for before they are needed: with as many as there are cores, these wait for the decoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +232,9 @@ def measure_fields(
     return Evidence(folder=folder, fields=fields, fps=(tape.fps_num, tape.fps_den), tff=tff, content=content)
 
 
-def sample(tape: vs.VideoNode, tff: bool, windows: list[tuple[int, int]], func: Func) -> list[Grids]:
-    """Measure runs of fields (first, stop) of a tape in a field order of choice, without a cache: to compare orders."""
-    graph = _graph(tape, tff, func)
-    return [_collect(graph, first, stop, 2 * tape.num_frames, None) for first, stop in windows]
+def sample(tape: vs.VideoNode, tff: bool, first: int, stop: int, func: Func) -> Grids:
+    """Measure a run of a tape's fields in a field order of choice, without a cache: to compare orders."""
+    return _collect(_graph(tape, tff, func), first, stop, 2 * tape.num_frames, None)
 
 
 def user_cache() -> Path:
@@ -320,7 +321,7 @@ def _collect(
 
 
 def _pairs(a: vs.VideoNode, b: vs.VideoNode) -> Iterator[tuple[vs.VideoFrame, vs.VideoFrame]]:
-    return zip(a.frames(close=True), b.frames(close=True), strict=True)
+    return zip(a.frames(prefetch=_AHEAD, close=True), b.frames(prefetch=_AHEAD, close=True), strict=True)
 
 
 def _code(energy: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -90,8 +90,13 @@ _HALO = 24
 _LUMA_STEP, _ACTIVITY_STEP = 32, 20
 _REACH = 3
 """Fields on each side over which a block is asked for its layer: sprites leave a block after some five fields."""
-_OVER, _UNDER = 0.02, 0.2
-"""Share of the blocks that the layer on top, and the woven background, is expected to take at least."""
+_OVER, _UNDER = 0.02, (0.2, 0.5, 0.8)
+"""Share of the blocks that the layer on top is expected to take at least, and shares that the woven background may."""
+_SPARK, _SPARKS = (8.0, 14.0), 0.003
+"""Noise floors from which a block that is held in the background is heard and heard in full, and the share of blocks
+that small things over a background take at least."""
+_SPARK_LOG, _SPARK_TEMPER, _SPARK_COST = 8.0, 0.3, 0.3
+"""What such a block may say at most, its weight, and what a field must gain by such blocks."""
 _HEARD = (0.5, 3.5)
 """Noise floors from which a block is heard as another layer's, and from which in full."""
 _LOUD = 8.0
@@ -411,6 +416,8 @@ def _layered(
         lead = np.clip(roles[ALONE] - roles[r], *_LAYER_LOGS)
         against[r, "woven"], against[r, "whole"] = lead, lead * (above > _LOUD)
         against[r, "alone"] = np.where(lead > 0, lead * heard, lead)
+    spark = np.clip((above - _SPARK[0]) / (_SPARK[1] - _SPARK[0]), 0, 1)
+    spark = np.log1p(_SPARKS * np.expm1(spark * np.clip(roles[ALONE] - roles[MIDDLE], 0, _SPARK_LOG))).sum(1)
     reach = [np.ones_like(same)]  # how far a field belongs to the shot of the j-th before it
     for j in range(1, _REACH + 1):
         reach.append(reach[-1][1:] * same[j:])
@@ -426,13 +433,30 @@ def _layered(
             total[j:] += reach[j] * against[states.role[back], of][:-j]
         return total
 
+    def sparks(state: int) -> Floats:
+        """What the nearest field says that lies between two of one film picture: there only a second layer can move."""
+        told: Floats = np.full_like(spark, -np.inf)
+        forth = back = state
+        for j in range(_REACH):
+            if states.role[forth] == MIDDLE:
+                told[: len(told) - j] = spark[j:] * reach[j][:, 0]
+                break
+            if states.role[back] == MIDDLE:
+                told[j:] = spark[: len(told) - j] * reach[j][:, 0]
+                break
+            forth, back = int(after[forth]), int(before[back])
+        return told
+
+    temper = _LAYER_TEMPER / (2 * _REACH + 1)
     gains = []
     for state in np.flatnonzero(states.layer >= 0).tolist():
         pattern = patterns[states.pattern[state]]
         over, under = ("whole", "whole") if pattern.lengths == (2,) else ("alone", "woven")
         alone = np.log1p(_OVER * np.expm1(followed(state, over))).sum(1)
-        woven = np.log1p(_UNDER * np.expm1(-followed(state, under))).sum(1)
-        gains.append(np.minimum(alone, woven) * (_LAYER_TEMPER / (2 * _REACH + 1)) - pattern.cost)
+        film = np.expm1(-followed(state, under))
+        woven = np.max([np.log1p(share * film).sum(1) for share in _UNDER], 0)
+        second = np.maximum(alone * temper - pattern.cost, sparks(state) * _SPARK_TEMPER - _SPARK_COST)
+        gains.append(np.minimum(second, woven * temper))
     return np.asarray(np.clip(np.stack(gains, 1), *_LAYER_GAIN), np.float32)
 
 
@@ -766,8 +790,8 @@ def _shot(
 def _check_order(tape: vs.VideoNode, evidence: Evidence, fields: _Fields, func: Func) -> None:
     """Refuse a tape whose fields run the other way: weaving neighbours in time must comb less than in any other order.
 
-    Compared are stretches that move, in both orders: three, and a dozen if these do not all speak for what the tape
-    says. 30p looks the same in both and has no say.
+    Compared are stretches that move, in both orders, a dozen at most, until three speak for what the tape says and
+    none against it. 30p and what hardly moves look the same in both and have no say.
     """
     count = evidence.fields // _STRETCH
     if not count:
@@ -775,14 +799,13 @@ def _check_order(tape: vs.VideoNode, evidence: Evidence, fields: _Fields, func: 
     motion = fields.moving[: count * _STRETCH].reshape(count, _STRETCH).mean(1)
     motion[(fields.cut[: count * _STRETCH].reshape(count, _STRETCH) > 0.5).any(1)] = 0
     best = {int(part[motion[part].argmax()]) for part in np.array_split(np.arange(count), min(count, 12))}
-    ranked = sorted(best, key=lambda stretch: -motion[stretch])
     votes: list[float] = []
-    for stretches in (ranked[:3], ranked[3:]):
-        windows = [(n * _STRETCH, (n + 1) * _STRETCH) for n in sorted(stretches)]
-        for window, swapped in zip(windows, sample(tape, not evidence.tff, windows, func), strict=True):
-            total = [float(np.sum(sum(grids.energies()[:2]))) for grids in (evidence.read(*window), swapped)]
-            votes.append(float(np.log(total[1] / total[0])))
-        if min(votes) > 0.05:
+    for stretch in sorted(best, key=lambda stretch: -motion[stretch]):
+        window = (stretch * _STRETCH, (stretch + 1) * _STRETCH)
+        swapped = sample(tape, not evidence.tff, *window, func)
+        total = [float(np.sum(sum(grids.energies()[:2]))) for grids in (evidence.read(*window), swapped)]
+        votes.append(float(np.log(total[1] / total[0])))
+        if sum(vote > 0.05 for vote in votes) == 3 and min(votes) > -0.05:
             return
     decided = np.array([vote for vote in votes if abs(vote) > 0.05])
     if len(decided) and (decided < 0).mean() > 0.7 and decided.sum() < -0.2:

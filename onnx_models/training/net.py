@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SIZES = {"film-2x": (48, 10), "film-2x-large": (96, 14)}
+SIZES = {"film-2x": (48, 10), "film-2x-large": (64, 16)}
 """Channels and residual blocks of each model."""
 
 
@@ -53,6 +53,25 @@ class FilmNet(nn.Module):
 def build(name: str) -> FilmNet:
     """A model by its name, untrained."""
     return FilmNet(*SIZES[name])
+
+
+def begin(net: FilmNet, weights: dict[str, Tensor]) -> None:
+    """Give a network the weights of one of its size, or of a smaller one, of which it then gives every output.
+
+    New channels begin with features of their own that nothing listens to yet, new blocks with adding nothing.
+    """
+    grown = net.state_dict()
+    for name, small in weights.items():
+        big = grown[name]
+        if big.ndim == 4:
+            big[: small.shape[0], small.shape[1] :] = 0
+            big[: small.shape[0], : small.shape[1]] = small
+        else:
+            big[: small.shape[0]] = small
+    for name, big in grown.items():
+        if name not in weights and ".second." in name:
+            big.zero_()
+    net.load_state_dict(grown)
 
 
 def lanczos_kernels() -> Tensor:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from net import FilmNet, build, lanczos, lanczos_kernels, load_weights, psnr, save_weights
+from net import FilmNet, begin, build, lanczos, lanczos_kernels, load_weights, psnr, save_weights
 from torch import Tensor, distributed
 
 TOGETHER = 16
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=8e-4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=500, help="steps between validations")
-    parser.add_argument("--warm", type=Path, help="weights to begin with")
+    parser.add_argument("--warm", type=Path, help="weights to begin with, of this size or of a smaller one")
     parser.add_argument("--finetune", action="store_true", help="begin from --warm at a tenth of the learning rate")
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each that share a batch (CPU)")
     given = parser.parse_args()
@@ -169,7 +169,7 @@ def train(rank: int, given: argparse.Namespace) -> None:
     net = build(given.model).to(device, memory_format=torch.channels_last)
     average = build(given.model).to(device)
     if given.warm:
-        net.load_state_dict(load_weights(given.warm))
+        begin(net, load_weights(given.warm))
     average.load_state_dict(net.state_dict())
     peak = given.rate * (0.1 if given.finetune else 1)
     optimizer = torch.optim.AdamW(net.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=1e-5)
