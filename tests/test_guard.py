@@ -183,6 +183,22 @@ def test_a_plain_enlargement_is_left_alone() -> None:
     assert float(held.get_frame(0).props["DS9VS_Limited"]) == 0
 
 
+def test_noise_that_a_network_took_out_is_not_forced_back_and_none_is_let_in() -> None:
+    flat = core.std.BlankClip(width=128, height=96, format=vs.GRAY16, length=1, color=30000)
+    noise = np.random.default_rng(3).normal(0, 1.2 * 256, (96, 128))
+
+    def noisy(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        f = f.copy()
+        np.asarray(f[0])[:] = (30000 + noise).astype(np.uint16)
+        return f
+
+    source = flat.std.ModifyFrame(flat, noisy)
+    calm, plain = flat.resize.Point(256, 192), source.resize.Lanczos(256, 192)
+    assert plane(guard(calm, source)).std() < 0.4 * plane(plain).std()  # the rest is low frequencies, the source's own
+    loud = core.std.Expr([plain, calm], "x 3 * y 2 * -")
+    assert plane(guard(loud, source)).std() < 1.5 * plane(plain).std()
+
+
 def test_strength_zero_changes_nothing_and_still_measures() -> None:
     truth = textured()
     big, small = exploded(truth), halved(truth)
