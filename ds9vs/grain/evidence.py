@@ -141,25 +141,32 @@ def _roughness(level: Plane, size: tuple[int, int] = (BLOCK, BLOCK)) -> Floats:
 
 
 def not_flat(frame: vs.VideoFrame) -> NDArray[np.bool_]:
-    """Which blocks of a denoised picture are not flat, a row for each row of blocks."""
+    """Which blocks of a denoised picture are not measured, nor nearly, a row for each row of blocks."""
     level = _plane(frame, 0)
-    rough = _roughness(level)
-    return np.asarray(rough > np.quantile(rough, FLAT + 0.05)).reshape(level.shape[0] // BLOCK, level.shape[1] // BLOCK)
+    blocks = _cut(level, BLOCK)
+    lit = (blocks.min((1, 2)) > 18) & (blocks.max((1, 2)) < 233)
+    rest = np.ones(len(blocks), bool)
+    rest[_flat(level, blocks.mean((1, 2), dtype=np.float64), lit, more=0.05)] = False
+    return rest.reshape(level.shape[0] // BLOCK, level.shape[1] // BLOCK)
 
 
 def _flat(
-    level: Plane, means: Floats, lit: NDArray[np.bool_], size: tuple[int, int] = (BLOCK, BLOCK)
+    level: Plane,
+    means: Floats,
+    lit: NDArray[np.bool_],
+    size: tuple[int, int] = (BLOCK, BLOCK),
+    more: float = 0.0,
 ) -> NDArray[np.int64]:
-    """Numbers of the flat blocks."""
+    """Numbers of the flat blocks, and so many `more` of all."""
     where = np.flatnonzero(lit)
     if not len(where):
         return where
     energy = _roughness(level, size)[where]
-    usual, worst = np.quantile(energy, [FLAT, WORST])
+    usual, worst = np.quantile(energy, [FLAT + more, WORST + more])
     limit = np.full(BINS, usual)
     bins = np.clip(means[where] / (256 / BINS), 0, BINS - 1).astype(np.int64)
     for k in np.unique(bins):
-        limit[k] = max(usual, min(worst, float(np.quantile(energy[bins == k], OWN))))
+        limit[k] = max(usual, min(worst, float(np.quantile(energy[bins == k], OWN + more))))
     return np.asarray(where[energy <= limit[bins]])
 
 

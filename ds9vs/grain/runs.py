@@ -26,6 +26,8 @@ class Run:
     length: int
     shot: int = -1
     """Number of the shot in the cadence map; -1: there is none."""
+    share: tuple[float, float] = (0.0, 1.0)
+    """Where it lies on the tape: from and to which share of its length."""
 
     def measured(self, first: int) -> list[int]:
         """Which pictures are measured if the run begins at `first`: some with two neighbours on each side.
@@ -42,8 +44,10 @@ class Run:
 def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int) -> list[Run]:
     """Runs with about as many measured pictures as asked, spread evenly over the film."""
     stretches = [(0, clip.num_frames, -1)]
+    # Of variable rate: a frame for each picture of the map.
+    varies = cadence is not None and clip.num_frames == len(cadence) and not clip.fps
     if cadence is not None:
-        stretches = _film(clip, cadence)
+        stretches = _film(clip, cadence, varies)
     total = sum(stop - first for first, stop, _ in stretches)
     if not total:
         return []
@@ -60,7 +64,12 @@ def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int) -> lis
         first, stop, shot = stretches[s]
         size = min(length, stop - first)
         begin = min(max(first, first + at - int(starts[s]) - size // 2), stop - size)
-        run = Run(begin, size, shot)
+        ends = begin, begin + size
+        if varies and cadence is not None:
+            share = tuple(int(cadence.firsts[n]) / int(cadence.firsts[-1]) for n in ends)
+        else:
+            share = tuple(n / clip.num_frames for n in ends)
+        run = Run(begin, size, shot, (share[0], share[1]))
         # Runs that would overlap are one.
         found.setdefault((shot, begin // LONG), run)
     chosen: list[Run] = []
@@ -70,7 +79,7 @@ def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int) -> lis
     return chosen
 
 
-def _film(clip: vs.VideoNode, cadence: Cadence) -> list[tuple[int, int, int]]:
+def _film(clip: vs.VideoNode, cadence: Cadence, varies: bool) -> list[tuple[int, int, int]]:
     """Frames of a clip that show each film shot of three pictures or more: first, stop, number of the shot."""
     fields = 2 * cadence.tape.frames
     step = Fraction(fields, clip.num_frames)
@@ -79,7 +88,7 @@ def _film(clip: vs.VideoNode, cadence: Cadence) -> list[tuple[int, int, int]]:
         if shot.kind != "film" or "blended" in shot.notes or "credits" in shot.notes:
             continue
         first, stop = -int(-shot.first // step), int(shot.stop // step)
-        if clip.num_frames == len(cadence) and not clip.fps:
+        if varies:
             first, stop = int(cadence.shot_firsts[n]), int(cadence.shot_firsts[n + 1])
         # The pictures beside a cut may be mixed with what lies beyond it.
         first, stop = first + 1, min(stop, clip.num_frames) - 1

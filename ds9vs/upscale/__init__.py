@@ -34,7 +34,9 @@ from .guard import guard_plane
 from .neighbours import around
 from .network import Network
 from .registry import DEFAULT_MODEL, Model, load_model, model_get, model_show, models_list
+from .settings import Setting
 from .tile import Size, plan_tiles
+from .tune import Tuning, engine_tune, settings_told
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -47,15 +49,19 @@ __all__ = [
     "OpenVinoGpu",
     "OrtCpu",
     "OrtCuda",
+    "Setting",
     "TensorRt",
     "TensorRtRtx",
+    "Tuning",
     "engine_build",
+    "engine_tune",
     "engines_list",
     "explain_backends",
     "model_get",
     "model_show",
     "models_list",
     "select_backend",
+    "settings_told",
     "upscale",
 ]
 
@@ -113,7 +119,9 @@ def upscale(
         chroma: "classical" enlarges chroma by Lanczos from its own samples (measured closer to the truth than every
             public network's on MPEG-2 film, and colour cannot drift); "net" takes the network's, guarded likewise.
             Networks of luma alone (our own) leave chroma to Lanczos either way.
-        tile: Width and height of a tile in source pixels, or one number; None: whole pictures where memory allows.
+        tile: Width and height of a tile in source pixels, or one number; None (and no overlap): as `ds9vs engine tune`
+            found it fastest for this size, streams too where the backend is named; else whole where memory allows.
+            Where it does not suffice, smaller tiles are tried once, with a warning.
         overlap: Source pixels that tiles share; None: as far as the network looks, up to 64.
         matrix: H.273 code of the YUV matrix, where the clip does not say (6 is NTSC's, 5 PAL's, 1 BT.709).
 
@@ -235,7 +243,8 @@ def _run(
 
     rgb = now.resize.Point(format=vs.RGBS, matrix_in=matrix) if yuv else now
     fed = (part(now) if network.luma_only else rgb).std.Expr("x 0 max 1 min")
-    tiling = plan_tiles(network, now.width, now.height, tile=tile, overlap=overlap, func=upscale)
+    given = tile is not None or overlap is not None
+    tiling = plan_tiles(network, now.width, now.height, tile=tile, overlap=overlap, func=upscale) if given else None
     pictures = around(fed, clip, network.frames, motion=network.motion, func=upscale)
     made, chosen = infer(pictures, network, tiling, backend=backend, func=upscale)
     plain, base = _plain(clip, size), part(now).resize.Lanczos(*size)

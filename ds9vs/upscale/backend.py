@@ -1,17 +1,19 @@
 """Backends: the runtimes that can run a network, each with its options, its checks, and its one call of the plugin.
 
-May import the ground rooms and the upscale rooms `network`, `tile`, `devices`, `engine`. What would crash natively
-(planes, sizes, missing devices) is refused before a plugin is called; what cannot run says why in a sentence.
+May import the ground rooms and the upscale rooms `network`, `tile`, `devices`, `engine`, `settings`. What would crash
+natively (planes, sizes, missing devices) is refused before a plugin is called; what cannot run says why in a sentence.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,10 +22,11 @@ from vapoursynth import core
 
 from .. import plugins
 from ..errors import CustomRuntimeError, CustomValueError
-from .devices import cpu_has_bf16, cuda_devices, vulkan_devices
+from .devices import cpu_has_bf16, cuda_devices, free_memory, processor, vulkan_devices
 from .engine import EngineKind, find_engine
 from .network import Network
-from .tile import Tiling, pad_to, plan_tiles
+from .settings import Setting, describe, find_setting
+from .tile import Tiling, cut, pad_to, paste, plan_tiles, smaller
 
 __all__ = [
     "AUTO_ORDER",
@@ -48,6 +51,12 @@ logger = logging.getLogger("ds9vs.upscale")
 
 REPORT_SECONDS = 120
 """How long the called check of one backend may take."""
+NO_MEMORY = re.compile(
+    r"out.?of.?memory|insufficient \w+ memory|bad_alloc|memory ?allocation|fail\w* to allocate"
+    r"|(?:can|could) ?not allocate|allocate ?memory|cuda failure 2\b|inference failed",
+    re.IGNORECASE,
+)
+"""How the runtimes say that memory does not suffice; ncnn says only that "inference failed"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +67,35 @@ class Backend:
     """What `upscale(backend=...)` takes."""
     function: ClassVar[str]
     """The plugin's function, as in `vs.core`."""
-    half: ClassVar[bool] = False
-    """Whether it takes and gives half-precision pictures."""
+
+    @property
+    def half(self) -> bool:
+        """Whether it takes and gives half-precision pictures."""
+        return False
+
+    @property
+    def computes(self) -> str:
+        """What it computes in."""
+        return "f32"
+
+    @property
+    def device_name(self) -> str:
+        """What it computes on."""
+        return processor()
+
+    @property
+    def release(self) -> str:
+        """The plugin's release."""
+        raw = getattr(core, self.function.partition(".")[0]).Version().get("version", "")
+        return raw.decode() if isinstance(raw, bytes) else str(raw)
+
+    def exactly(self) -> Backend:
+        """The same in single precision."""
+        return self
+
+    def doubtful(self, network: Network, tiling: Tiling) -> bool:
+        """Whether memory is taken with the first picture only, and may not suffice: then a blank one is run before."""
+        return False
 
     def arguments(self) -> dict[str, Any]:
         """What the plugin's function takes beyond clips, path and tiles."""
@@ -68,7 +104,7 @@ class Backend:
     def missing(self) -> str | None:
         """Why this backend cannot run on this machine, in a sentence with what to type; None if it can."""
         try:
-            plugins.require(self.function, self.name, "tilesize", "overlap", *self.arguments())
+            plugins.require(self.function, self.name, *self.arguments())
         except CustomRuntimeError as error:
             return _sentence(error)
         return None
@@ -80,18 +116,19 @@ class Backend:
     def run(self, clips: Sequence[vs.VideoNode], network: Network, tiling: Tiling, func: Func) -> vs.VideoNode:
         """Call the plugin. Clips are RGBS (or GRAYS) of the padded size."""
         options = self.arguments()
-        model = plugins.require(self.function, func, "tilesize", "overlap", *options)
+        model = plugins.require(self.function, func, *options)
         path = self.file(network, tiling, func)
-        given = [clip.resize.Point(format=_half(clip)) for clip in clips] if self.half else list(clips)
-        tiles = {} if tiling.whole else {"tilesize": list(tiling.tile), "overlap": list(tiling.overlap)}
-        result = model(given, str(path), **tiles, **options)
+        tiles = [cut(clip, tiling) for clip in clips]
+        given = [clip.resize.Point(format=_half(clip)) for clip in tiles] if self.half else tiles
+        result = model(given, str(path), **options)
         if not isinstance(result, vs.VideoNode):
             raise CustomRuntimeError(f"core.{self.function} gave no picture for {network.name!r}.", func)
-        return result.resize.Point(format=clips[0].format.id) if self.half else result
+        made = result.resize.Point(format=_half(result, 32)) if self.half else result
+        return paste(made, tiling, network.scale, func=func)
 
 
-def _half(clip: vs.VideoNode) -> int:
-    return int(clip.format.replace(bits_per_sample=16).id)
+def _half(clip: vs.VideoNode, bits: int = 16) -> int:
+    return int(clip.format.replace(bits_per_sample=bits).id)
 
 
 def _sentence(error: Exception) -> str:
@@ -114,13 +151,17 @@ def _cuda_missing(version: dict[str, Any]) -> str | None:
     return None
 
 
+def _cuda_name(device_id: int) -> str:
+    devices = cuda_devices()
+    return devices[device_id].name if device_id < len(devices) else f"CUDA device {device_id}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TensorRt(Backend):
     """NVIDIA TensorRT: the fastest, on an engine that `ds9vs engine build` made for this GPU and size."""
 
     name = "trt"
     function = "trt.Model"
-    half = True
     kind: ClassVar[EngineKind] = "trt"
 
     device_id: int = 0
@@ -129,6 +170,27 @@ class TensorRt(Backend):
     """Pictures in flight at once."""
     cuda_graph: bool = True
     """Replay the engine as one CUDA graph: less work for the processor."""
+    precision: Literal["fp16", "f32"] = "fp16"
+    """What the engine computes in, and takes."""
+
+    @property
+    def computes(self) -> str:
+        """See `Backend.computes`."""
+        return self.precision
+
+    @property
+    def half(self) -> bool:
+        """See `Backend.half`."""
+        return self.precision == "fp16"
+
+    def exactly(self) -> Backend:
+        """See `Backend.exactly`."""
+        return replace(self, precision="f32")
+
+    @property
+    def device_name(self) -> str:
+        """See `Backend.device_name`."""
+        return _cuda_name(self.device_id)
 
     def arguments(self) -> dict[str, Any]:
         """See `Backend.arguments`."""
@@ -143,7 +205,9 @@ class TensorRt(Backend):
 
     def file(self, network: Network, tiling: Tiling, func: Func) -> Path:
         """The engine for this network, size, precision, release and GPU; raises with the command that builds it."""
-        return find_engine(network, tiling.tile, kind=self.kind, device_id=self.device_id, func=func)
+        return find_engine(
+            network, tiling.tile, kind=self.kind, precision=self.precision, device_id=self.device_id, func=func
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +234,24 @@ class OrtCuda(Backend):
     """Compute in half precision; the base is added outside in single, so levels are kept."""
     cuda_graph: bool = False
     """Replay as one CUDA graph: faster for small networks, more memory."""
+
+    @property
+    def computes(self) -> str:
+        """See `Backend.computes`."""
+        return "fp16" if self.fp16 else "f32"
+
+    @property
+    def device_name(self) -> str:
+        """See `Backend.device_name`."""
+        return _cuda_name(self.device_id)
+
+    def doubtful(self, network: Network, tiling: Tiling) -> bool:
+        """See `Backend.doubtful`."""
+        return True
+
+    def exactly(self) -> Backend:
+        """See `Backend.exactly`."""
+        return replace(self, fp16=False)
 
     def arguments(self) -> dict[str, Any]:
         """See `Backend.arguments`."""
@@ -207,12 +289,20 @@ class OpenVino(Backend):
     num_threads: int = 0
     """Threads; 0 is all."""
 
+    @property
+    def computes(self) -> str:
+        """See `Backend.computes`."""
+        return ("bf16" if cpu_has_bf16() else "f32") if self.precision == "auto" else self.precision
+
+    def exactly(self) -> Backend:
+        """See `Backend.exactly`."""
+        return replace(self, precision="f32")
+
     def arguments(self) -> dict[str, Any]:
         """See `Backend.arguments`."""
         if self.precision not in ("auto", "f32", "bf16"):
             raise CustomValueError(f"precision is {self.precision!r}; use auto, f32 or bf16.", "OpenVino")
-        hint = ("bf16" if cpu_has_bf16() else "f32") if self.precision == "auto" else self.precision
-        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": self.num_threads}
+        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": self.computes, "INFERENCE_NUM_THREADS": self.num_threads}
         return {"device": "CPU", "num_streams": self.num_streams, "config": lambda: options}
 
 
@@ -229,6 +319,24 @@ class OpenVinoGpu(Backend):
     """Pictures in flight at once."""
     precision: Literal["f32", "f16"] = "f16"
     """What it computes in."""
+
+    @property
+    def computes(self) -> str:
+        """See `Backend.computes`."""
+        return self.precision
+
+    @property
+    def device_name(self) -> str:
+        """See `Backend.device_name`."""
+        return f"GPU.{self.device_id} beside {processor()}"
+
+    def doubtful(self, network: Network, tiling: Tiling) -> bool:
+        """See `Backend.doubtful`."""
+        return True
+
+    def exactly(self) -> Backend:
+        """See `Backend.exactly`."""
+        return replace(self, precision="f32")
 
     def arguments(self) -> dict[str, Any]:
         """See `Backend.arguments`."""
@@ -258,6 +366,10 @@ class OrtCpu(Backend):
     num_streams: int = 1
     """Pictures in flight at once."""
 
+    def doubtful(self, network: Network, tiling: Tiling) -> bool:
+        """See `Backend.doubtful`; a picture takes long here, so only where little more is free than it will need."""
+        return self.num_streams * network.memory * tiling.tile[0] * tiling.tile[1] > free_memory() / 3
+
     def arguments(self) -> dict[str, Any]:
         """See `Backend.arguments`."""
         return {"provider": "", "num_streams": self.num_streams}
@@ -278,6 +390,24 @@ class Ncnn(Backend):
     """Compute in half precision."""
     software: bool = False
     """Take a Vulkan device that is only a program on the processor, too."""
+
+    @property
+    def computes(self) -> str:
+        """See `Backend.computes`."""
+        return "fp16" if self.fp16 else "f32"
+
+    @property
+    def device_name(self) -> str:
+        """See `Backend.device_name`."""
+        return ", ".join(device.name for device in vulkan_devices())
+
+    def doubtful(self, network: Network, tiling: Tiling) -> bool:
+        """See `Backend.doubtful`."""
+        return True
+
+    def exactly(self) -> Backend:
+        """See `Backend.exactly`."""
+        return replace(self, fp16=False)
 
     def arguments(self) -> dict[str, Any]:
         """See `Backend.arguments`."""
@@ -314,10 +444,13 @@ class BackendChoice:
     """The backend, with its options."""
     refused: tuple[tuple[str, str], ...] = ()
     """Name and reason of each that was tried before."""
+    shrunk: tuple[int, int] | None = None
+    """Width and height of the tiles, where memory did not suffice for what was planned."""
 
     def __str__(self) -> str:
+        tiles = "" if self.shrunk is None else f" in tiles of {self.shrunk[0]}x{self.shrunk[1]}, for want of memory"
         reasons = "".join(f"; not {name}: {reason}" for name, reason in self.refused)
-        return f"{self.backend.name}{reasons}"
+        return f"{self.backend.name}{tiles}{reasons}"
 
 
 def named_backend(backend: str | Backend, func: Func) -> Backend:
@@ -336,17 +469,21 @@ def named_backend(backend: str | Backend, func: Func) -> Backend:
 def infer(
     clips: Sequence[vs.VideoNode],
     network: Network,
-    tiling: Tiling,
+    tiling: Tiling | None = None,
     *,
     backend: str | Backend = "auto",
     func: Func = "infer",
 ) -> tuple[vs.VideoNode, BackendChoice]:
     """Run a network on clips: pad, call, cut to `scale` times the size that came in.
 
+    A backend that runs out of memory is tried once more with smaller tiles, with a warning that says so. Those that
+    take memory with the first picture (GPUs; ONNX Runtime where little is free) run a blank one first.
+
     Args:
         clips: GRAYS or RGBS of one size, values 0 to 1; several are the neighbouring pictures that the network takes.
         network: What to run.
-        tiling: How to cut; from `plan_tiles()`.
+        tiling: How to cut; from `plan_tiles()`. None: as `ds9vs engine tune` found it fastest with this backend, and
+            with as many streams where the backend is given by name; else whole where memory allows.
         backend: "auto" tries each of AUTO_ORDER; or a name, or a backend with options.
         func: The public function that asks, named in errors.
 
@@ -362,12 +499,14 @@ def infer(
         >>> _ = (tmp_path / "double.onnx").write_bytes(_check_network())
         >>> network = inspect(tmp_path / "double.onnx")
         >>> clip = core.std.BlankClip(width=40, height=30, format=vs.RGBS, length=1, color=[0.25] * 3)
-        >>> big, choice = infer([clip], network, plan_tiles(network, 40, 30), backend="ort-cpu")
+        >>> big, choice = infer([clip], network, backend="ort-cpu")
         >>> big.width, big.get_frame(0)[0][9, 9], str(choice)
         (80, 0.25, 'ort-cpu')
     """
     candidates = list(AUTO_ORDER) if backend == "auto" else [backend]
     tried = [named_backend(one, func) for one in candidates]
+    if network.exact and isinstance(backend, str):
+        tried = [one.exactly() for one in tried]
     planes = sum(clip.format.num_planes for clip in clips)
     wrong = [
         c
@@ -380,25 +519,21 @@ def infer(
             f"{planes} in {clips[0].format.name} were given.",
             func,
         )
-    width, height = clips[0].width, clips[0].height
-    padded = [pad_to(clip, tiling.picture) for clip in clips]
+    width, height, scale = clips[0].width, clips[0].height, network.scale
     refused: list[tuple[str, str]] = []
     for candidate in tried:
         reason = candidate.missing()
         if reason is None:
+            plan, used = tiling, candidate
+            if plan is None:
+                plan, used = _planned(candidate, network, (width, height), isinstance(backend, str), func)
             try:
-                result = candidate.run(padded, network, tiling, func)
+                result, taken = _shrunk(used, clips, network, plan, func)
             except (vs.Error, CustomRuntimeError) as error:
                 reason = _sentence(error)
             else:
-                scale = network.scale
-                if (result.width, result.height) != (tiling.picture[0] * scale, tiling.picture[1] * scale):
-                    raise CustomRuntimeError(
-                        f"{candidate.name} gave {result.width}x{result.height} for {network.name!r}, not {scale} times "
-                        f"{tiling.picture[0]}x{tiling.picture[1]}.",
-                        func,
-                    )
-                choice = BackendChoice(backend=candidate, refused=tuple(refused))
+                shrunk = None if taken == plan else taken.tile
+                choice = BackendChoice(backend=used, refused=tuple(refused), shrunk=shrunk)
                 logger.info("%s by %s", network.name, choice)
                 return result.std.CropAbs(width * scale, height * scale), choice
         refused.append((candidate.name, reason))
@@ -407,6 +542,79 @@ def infer(
     raise CustomRuntimeError(
         f"No backend can run {network.name!r}: {'; '.join(f'{n}: {r}' for n, r in refused)}.", func
     )
+
+
+def measured(backend: Backend, network: Network, size: tuple[int, int]) -> Setting:
+    """What a measured setting of a backend depends on, as it is now."""
+    return describe(network, size, backend.name, backend.computes, backend.release, backend.device_name)
+
+
+def _planned(
+    backend: Backend, network: Network, size: tuple[int, int], named: bool, func: Func
+) -> tuple[Tiling, Backend]:
+    """Tiles as they were measured to be fastest here, and the streams; whole pictures where nothing was measured."""
+    now = measured(backend, network, size)
+    setting, reason = find_setting(now)
+    if setting is not None:
+        try:
+            tiling = plan_tiles(network, *size, tile=setting.tile, func=func)
+        except CustomValueError:
+            reason = f"its tiles of {setting.tile[0]}x{setting.tile[1]} are no longer allowed"
+        else:
+            streams = named and "num_streams" in {field.name for field in fields(backend)}
+            return tiling, replace(backend, **{"num_streams": setting.num_streams}) if streams else backend
+    if reason is not None:
+        logger.warning(
+            "The setting %s is not taken: %s; type: ds9vs engine tune %s --size %dx%d --backend %s",
+            now.path.name,
+            reason,
+            network.name,
+            *size,
+            backend.name,
+        )
+    return plan_tiles(network, *size, func=func), backend
+
+
+def _shrunk(
+    backend: Backend, clips: Sequence[vs.VideoNode], network: Network, tiling: Tiling, func: Func
+) -> tuple[vs.VideoNode, Tiling]:
+    """The network's clip, still padded, and the tiling that it took: where memory did not suffice a smaller one."""
+    try:
+        return _started(backend, clips, network, tiling, func), tiling
+    except (vs.Error, CustomRuntimeError) as error:
+        less = smaller(network, tiling)
+        said = _sentence(error)
+        reason = NO_MEMORY.search(said)
+        if less is None or reason is None:
+            raise
+    gc.collect()  # outside the handler: else the error's traceback keeps the runtime, and its memory
+    logger.warning(
+        "%s has not enough memory for %r at %dx%d (%s); tiles of %dx%d are tried instead. "
+        "To go that way at once give tile=(%d, %d), or type: ds9vs engine tune %s --size %dx%d",
+        backend.name,
+        network.name,
+        *tiling.tile,
+        said[reason.start() :].partition(".")[0][:80],
+        *less.tile,
+        *less.tile,
+        network.name,
+        clips[0].width,
+        clips[0].height,
+    )
+    return _started(backend, clips, network, less, func), less
+
+
+def _started(
+    backend: Backend, clips: Sequence[vs.VideoNode], network: Network, tiling: Tiling, func: Func
+) -> vs.VideoNode:
+    padded = [pad_to(clip, tiling.picture) for clip in clips]
+    if backend.doubtful(network, tiling):
+        many = getattr(backend, "num_streams", 1)
+        blank = [core.std.BlankClip(clip, length=many, keep=True) for clip in padded]
+        for _ in backend.run(blank, network, tiling, func).frames(prefetch=many, close=True):
+            pass
+        gc.collect()
+    return backend.run(padded, network, tiling, func)
 
 
 def select_backend(
@@ -419,8 +627,7 @@ def select_backend(
     """
     planes = vs.GRAYS if network.luma_only else vs.RGBS
     blank = core.std.BlankClip(width=width, height=height, format=planes, length=1, keep=True)
-    tiling = plan_tiles(network, width, height, func=func)
-    return infer([blank] * network.frames, network, tiling, backend=backend, func=func)[1]
+    return infer([blank] * network.frames, network, backend=backend, func=func)[1]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -185,7 +185,9 @@ def engine_build(
         raise CustomValueError(
             f"TensorRT for RTX knows no SM {unknown[0]}; use {', '.join(map(str, RTX_COMPUTE))} or 121.", engine_build
         )
-    network = load_model(model, engine_build)
+    network = load_model(model, engine_build, use=None)
+    if network.exact and precision == "fp16":
+        raise CustomValueError(f"{network.name!r} needs single precision; add --precision f32.", engine_build)
     if size[0] % network.align or size[1] % network.align:
         raise CustomValueError(
             f"size is {size[0]}x{size[1]}; {network.name!r} needs multiples of {network.align}.", engine_build
@@ -334,9 +336,15 @@ def engines_list() -> list[tuple[Path, Recipe]]:
 
 
 def find_engine(
-    network: Network, size: tuple[int, int], *, kind: EngineKind, device_id: int = 0, func: Func = "find_engine"
+    network: Network,
+    size: tuple[int, int],
+    *,
+    kind: EngineKind,
+    precision: Precision = "fp16",
+    device_id: int = 0,
+    func: Func = "find_engine",
 ) -> Path:
-    """The engine for a network, a size, and the release and GPU that are here.
+    """The engine for a network, a size, a precision, and the release and GPU that are here.
 
     Raises:
         CustomRuntimeError: There is none that fits; the message says why, and the command that builds one.
@@ -349,7 +357,7 @@ def find_engine(
             continue
         if (recipe.width, recipe.height) != size:
             continue
-        if recipe.precision != "fp16":
+        if recipe.precision != precision:
             reasons.append(f"{path.name} computes in {recipe.precision}")
         elif recipe.model_sha256 != network.sha256:
             reasons.append(f"{path.name} was built from another file of that name")
@@ -366,12 +374,13 @@ def find_engine(
     why = f" ({'; '.join(reasons)})" if reasons else ""
     raise CustomRuntimeError(
         f"There is no {kind} engine of {network.name!r} for {size[0]}x{size[1]}{why}; "
-        f"type: {_command(network, size, kind)}",
+        f"type: {_command(network, size, kind, precision)}",
         func,
     )
 
 
-def _command(network: Network, size: tuple[int, int], kind: EngineKind) -> str:
+def _command(network: Network, size: tuple[int, int], kind: EngineKind, precision: Precision) -> str:
     known = network.path.parent in (store(), presets.data_dir("onnx_models"))
     backend = "" if kind == "trt" else " --backend trt_rtx"
-    return f"ds9vs engine build {network.name if known else network.path} --size {size[0]}x{size[1]}{backend}"
+    single = " --precision f32" if precision == "f32" else ""
+    return f"ds9vs engine build {network.name if known else network.path} --size {size[0]}x{size[1]}{backend}{single}"

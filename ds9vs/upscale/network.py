@@ -65,6 +65,9 @@ class Network:
     motion: bool = False
     """Whether neighbouring pictures are to be moved onto the middle one before the network sees them."""
 
+    exact: bool = False
+    """Whether it needs single precision: a backend that is given by name computes in it then."""
+
     @property
     def frames(self) -> int:
         """Neighbouring pictures that the network sees at once."""
@@ -305,7 +308,7 @@ def _field(model: onnx.ModelProto, name: str, channels: int) -> tuple[int | None
     whole, peak = False, 0.0
     for node in model.graph.node:
         before = [known[i] for i in node.input if i in known]
-        if not before:
+        if not before or node.op_type == "Shape":  # numbers about pictures are none
             continue
         scale, radius = max(s for s, _, _ in before), max(r for _, r, _ in before)
         planes = max(p for _, _, p in before)
@@ -335,7 +338,7 @@ def _field(model: onnx.ModelProto, name: str, channels: int) -> tuple[int | None
                 radius += {b"nearest": 0.5, b"linear": 1.0, b"cubic": 2.0}.get(mode, 2.0) / scale
                 whole |= factors is None
                 scale *= 1.0 if factors is None else float(factors[-1])
-            case "Concat":
+            case "Concat" if _attribute(node, "axis", 1) == 1:
                 planes = sum(p for _, _, p in before)
             case "Reshape" | "Transpose":
                 whole = True  # pixels may have moved anywhere

