@@ -14,7 +14,7 @@ import vapoursynth as vs
 from vapoursynth import core
 
 from .errors import CustomValueError
-from .plugins import require
+from .plugins import NO_SCENES, require
 
 __all__ = ["Make", "between", "blend"]
 
@@ -49,8 +49,6 @@ HARDER = 4
 
 A double image is matched half way by both. Measured: with 2 most of it is taken, with 4 next to none, and a network's
 good pictures lose 0.1 to 0.7 dB."""
-NEVER: dict[str, Any] = {"thscd1": 16320, "thscd2": 100.0}
-"""mvu's own scene detection, off: the share above does it."""
 
 
 def between(
@@ -108,8 +106,8 @@ def between(
     vectors = _vectors(pairs)
     whole = core.mvu.Super(pairs, blksize=[BLOCK // 2], overlap=[BLOCK // 4], pel=4, pad=[BLOCK], onelevel=1)
     parted = _difference(
-        core.mvu.Flow(pairs, whole, vectors[1], time=100.0 * time, **NEVER)[3::2],
-        core.mvu.Flow(pairs, whole, vectors[0], time=100.0 * (1 - time), **NEVER)[2::2],
+        core.mvu.Flow(pairs, whole, vectors[1], time=100.0 * time, **NO_SCENES)[3::2],
+        core.mvu.Flow(pairs, whole, vectors[0], time=100.0 * (1 - time), **NO_SCENES)[2::2],
     ).std.BoxBlur(hradius=AROUND, vradius=AROUND)
     if make is None:
         made, missed = _flow(pairs, whole, vectors, time), parted
@@ -203,7 +201,7 @@ def _flow(pairs: vs.VideoNode, whole: vs.VideoNode, vectors: list[vs.VideoNode],
         den=1,
         extramask=0,
         blend=0,
-        **NEVER,
+        **NO_SCENES,
     )
     return faster.std.SelectEvery(every, steps.numerator)[1:]
 
@@ -227,7 +225,7 @@ def _missed(made: vs.VideoNode, real: vs.VideoNode) -> vs.VideoNode:
     """How far a real picture, moved onto one that was made, misses it."""
     pairs = _pairs(made, real)
     near = core.mvu.Super(pairs, blksize=[BLOCK // 2], overlap=[BLOCK // 4], pel=4, pad=[BLOCK], onelevel=1)
-    return _difference(made, core.mvu.Flow(pairs, near, _vectors(pairs)[0], time=100.0, **NEVER)[2::2])
+    return _difference(made, core.mvu.Flow(pairs, near, _vectors(pairs)[0], time=100.0, **NO_SCENES)[2::2])
 
 
 def _bits(clip: vs.VideoNode) -> int:

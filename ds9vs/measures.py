@@ -16,7 +16,7 @@ import vapoursynth as vs
 from vapoursynth import core
 
 from .errors import CustomRuntimeError, CustomValueError
-from .plugins import require
+from .plugins import NO_SCENES, require
 
 __all__ = [
     "comb",
@@ -463,7 +463,7 @@ def _vectors(plane: vs.VideoNode) -> vs.VideoNode:
 def _warp(plane: vs.VideoNode, vectors: vs.VideoNode) -> vs.VideoNode:
     """The predecessor of each frame, moved onto it; scene detection off."""
     above = core.mvu.Super(plane, blksize=[8], overlap=[4], pel=4, onelevel=1)
-    return core.mvu.Flow(plane, above, vectors, time=100.0, thscd1=16320, thscd2=100.0)
+    return core.mvu.Flow(plane, above, vectors, time=100.0, **NO_SCENES)
 
 
 def _means(clip: vs.VideoNode) -> list[float]:

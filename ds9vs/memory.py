@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["trimmer"]
+__all__ = ["give_back", "trimmer"]
 
 
-GROWN = 160 << 20
+GROWN = 96 << 20
 """Bytes by which a process may grow before freed memory is given back: it has to be faulted in again."""
 
 
@@ -25,22 +26,30 @@ def trimmer() -> Callable[[], object]:
         >>> trim = trimmer()
         >>> _ = trim()
     """
-    try:
-        give_back = ctypes.CDLL(None).malloc_trim
+    least = 0
+    with contextlib.suppress(OSError):
         least = _resident()
-    except (AttributeError, OSError, TypeError):
-        return lambda: None
 
     def trim() -> None:
         nonlocal least
         held = _resident()
         if held > least + GROWN:
-            give_back(ctypes.c_size_t(0))
+            give_back()
             least = _resident()
         else:
             least = min(least, held)
 
-    return trim
+    return trim if least else lambda: None
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system now, where the C library can.
+
+    Example:
+        >>> give_back()
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
 
 
 def _resident() -> int:

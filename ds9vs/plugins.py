@@ -14,7 +14,10 @@ import vapoursynth as vs
 
 from .errors import CustomRuntimeError
 
-__all__ = ["PLUGINS", "Plugin", "has", "require"]
+__all__ = ["NO_SCENES", "PLUGINS", "Plugin", "has", "require"]
+
+NO_SCENES: dict[str, Any] = {"thscd1": 16320, "thscd2": 100.0}
+"""mvu's own scene detection, off: callers know the cuts from properties, and look at how well things match."""
 
 
 @dataclass(frozen=True, slots=True)

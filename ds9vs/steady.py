@@ -6,13 +6,12 @@ May import the ground rooms only. Knows no net: any enlargement and the clip it 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import vapoursynth as vs
 from vapoursynth import core
 
 from .errors import CustomValueError
-from .plugins import require
+from .plugins import NO_SCENES, require
 
 __all__ = ["steady"]
 
@@ -31,8 +30,6 @@ decimation alone leaves does not move with the picture."""
 CHANGED_SAD, CHANGED_SHARE = 400, 51.0
 """A cut: SAD of an 8x8 block at 8 bit from which it has changed, and the share of such blocks in per cent."""
 
-NEVER: dict[str, Any] = {"thscd1": 16320, "thscd2": 100.0}
-"""mvu's own scene detection, off: `_marked` does it."""
 KEPT = ("BitsPerSample", "Chroma", "DeltaFrame", "Levels", "NBlkX", "NBlkY", "SAD", "Vectors", "XRatioUV", "YRatioUV")
 """What the vectors at source size and those at the clip's size have in common.
 
@@ -128,7 +125,7 @@ def _neighbour(
         near, found, blksize=[fine], overlap=[over], thsad=0, chroma=0, search=3, searchparam=2, mvlambda=400
     )
     cut = core.mvu.SCDetection(blank[0], vectors, thscd1=CHANGED_SAD, thscd2=CHANGED_SHARE)[2:]
-    moved = core.mvu.Compensate(blank[0], near, vectors, **NEVER)[2:]
+    moved = core.mvu.Compensate(blank[0], near, vectors, **NO_SCENES)[2:]
     missed = core.akarin.Expr([small, moved], "x y - abs").std.Convolution([1] * 25)
     noise = core.akarin.Expr([missed], f"x {256 * MISSED} min").std.PlaneStats(prop="DS9VS_Noise")
     missed = _marked(missed.std.CopyFrameProps(noise), clip, source, cut, delta)
@@ -152,7 +149,7 @@ def _neighbour(
         pad=[factor * pad],
         onelevel=1,
     )
-    return [core.mvu.Compensate(blank[1], big, scaled, **NEVER)[2:], match]
+    return [core.mvu.Compensate(blank[1], big, scaled, **NO_SCENES)[2:], match]
 
 
 def _blocks(size: int, block: int, overlap: int) -> int:

@@ -239,7 +239,7 @@ def test_one_sentence_for_each_missing_plugin(tmp_path: Path) -> None:
     model_get(DEFAULT_MODEL, show=False)
     video_file = tmp_path / "tape.mkv"
     drawing = ["-f", "lavfi", "-i", "testsrc=s=720x480:r=30000/1001:d=0.3", "-c:v", "mpeg2video", "-pix_fmt", "yuv420p"]
-    run(["ffmpeg", "-v", "error", *drawing, "-flags", "+ilme+ildct", "-top", "1", video_file], "test")
+    run(["ffmpeg", "-v", "error", *drawing, "-vf", "setfield=tff", "-flags", "+ilme+ildct", video_file], "test")
     bare = {"std", "resize", "text"}
     libraries = {p.namespace: str(p.plugin_path) for p in core.plugins() if p.namespace not in bare}
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}

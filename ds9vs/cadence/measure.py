@@ -34,7 +34,7 @@ from vapoursynth import core
 
 from ..errors import CustomRuntimeError, CustomValueError
 from ..files import atomic, progress, user_folder
-from ..memory import trimmer
+from ..memory import give_back, trimmer
 from ..plugins import require
 from ..props import field_order
 
@@ -70,7 +70,7 @@ _ENERGY = (_LOG_ZERO * 2 ** (np.arange(256) / _LOG_STEPS)).astype(np.float32)
 _HASHED = 16
 _TRIM_EVERY = 64
 """Fields between two trims of the heap, which are also those between two steps of the progress bar."""
-_AHEAD = 16
+_AHEAD = 8
 """Frames asked for before they are needed: with as many as there are cores, these wait for the decoder."""
 
 
@@ -229,6 +229,10 @@ def measure_fields(
                 with atomic(path, func) as temporary, temporary.open("wb") as file:
                     np.savez(file, version=VERSION, **{name: getattr(grids, name) for name in Grids.__slots__})
             done(stop // 2)
+    if graph is not None:  # the solver needs memory too
+        del graph
+        core.clear_cache()
+        give_back()
     return Evidence(folder=folder, fields=fields, fps=(tape.fps_num, tape.fps_den), tff=tff, content=content)
 
 

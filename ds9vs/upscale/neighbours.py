@@ -24,8 +24,6 @@ SMALLEST = 2 * BLOCK
 """Samples on a side, below which the search has no place to look."""
 COARSE: dict[str, Any] = {"blksize": [BLOCK], "overlap": [BLOCK // 2]}
 FINE: dict[str, Any] = {"blksize": [BLOCK // 2], "overlap": [BLOCK // 4]}
-NEVER: dict[str, Any] = {"thscd1": 16320, "thscd2": 100.0}
-"""mvu's own scene detection, off: the caller's properties tell the cuts."""
 
 
 def around(
@@ -119,7 +117,7 @@ def _moved(search: _Search, offset: int) -> vs.VideoNode:
     options: dict[str, Any] = {"chroma": 0, "search": 3, "searchparam": 2, "mvlambda": 400}
     found = core.mvu.Analyse(search.coarse, **COARSE, delta=offset, **options)
     vectors = core.mvu.Recalculate(search.fine, found, **FINE, thsad=0, **options)
-    made = core.mvu.Compensate(search.whole, search.fine, vectors, **NEVER)[search.blank :]
+    made = core.mvu.Compensate(search.whole, search.fine, vectors, **plugins.NO_SCENES)[search.blank :]
     made = core.akarin.Expr([made.std.RemoveFrameProps()], "x 65535 /", vs.GRAYS)
     return made.std.CropAbs(search.fed.width, search.fed.height).std.CopyFrameProps(search.fed)
 

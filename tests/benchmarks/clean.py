@@ -45,7 +45,7 @@ def coded(clip: vs.VideoNode, folder: Path, *, rate: int | None = None) -> vs.Vi
         woven = frame.props.get("_FieldBased", 0)
     path = folder / f"{len(list(folder.glob('*.m2v')))}.m2v"
     options = ["-b:v", f"{rate}k", "-maxrate", f"{rate * 3 // 2}k"] if rate else ["-q:v", "2", "-maxrate", "9800k"]
-    flags = ["-flags", "+ilme+ildct", "-top", "1", "-alternate_scan", "1"] if woven else []
+    flags = ["-vf", "setfield=tff", "-flags", "+ilme+ildct", "-alternate_scan", "1"] if woven else []
     # fmt: off
     command = [
         tool("ffmpeg", "coded"), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "yuv420p",
