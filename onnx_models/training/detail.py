@@ -1,6 +1,6 @@
 """Finishes a faithful network into one with more bite: the energy of detail, and a small critic. Needs torch and numpy.
 
-    python detail.py DATA RUN --warm film-2x.npz [--steps 1000]
+    python detail.py DATA RUN --warm film-2x.onnx [--steps 1000]
 
 Two terms join the fidelity of train.py: the contrast of fine detail in small neighbourhoods shall be the truth's (a
 faithful network gives the mean of all it cannot know, which is flat), and a critic of 0.1 million parameters, who sees

@@ -1,6 +1,6 @@
 """Writes trained weights as ONNX: convolutions, ReLU, Add and DepthToSpace, opset 17, any even height and width.
 
-    python export.py WEIGHTS.npz OUT.onnx [--model film-2x] [--toward OTHER.npz --share 0.5]
+    python export.py WEIGHTS OUT.onnx [--model film-2x] [--toward OTHER --share 0.5]
 
 The graph is built node by node, so that one set of weights is one file, whatever exporter is in fashion. Its metadata
 says what `upscale()` must know: the output is a residual, and neighbours are to be moved. Checks that onnx's own

@@ -1,4 +1,6 @@
-"""The network: three neighbouring luma pictures in, what is to be added to a Lanczos enlargement out. Needs torch only.
+"""The network: three neighbouring luma pictures in, what is to be added to a Lanczos enlargement out.
+
+Needs torch, and onnx to read one that was exported.
 
 Everything but its ends runs at half the size of the disc: a convolution of 6x6 and stride 2 takes the pictures apart
 (the same as space-to-depth and 3x3), residual blocks of two 3x3 convolutions follow, and a last one gives 4x4 samples
@@ -98,7 +100,12 @@ def save_weights(path: Path, weights: dict[str, Tensor], **extra: np.ndarray) ->
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """What `save_weights` wrote, without the extras (their names begin with an underscore)."""
+    """What `save_weights` wrote, without the extras (their names begin with an underscore), or what `export.py` did."""
+    if path.suffix == ".onnx":
+        import onnx
+        from onnx import numpy_helper
+
+        return {t.name: torch.tensor(numpy_helper.to_array(t)) for t in onnx.load(path).graph.initializer}
     with np.load(path) as found:
         return {k: torch.from_numpy(found[k]) for k in found.files if not k.startswith("_")}
 

@@ -1,6 +1,6 @@
 """Trains a network on shards, resumes by itself, and looks for new shards as it goes. Needs torch and numpy.
 
-    python train.py DATA RUN [--model film-2x] [--steps 20000] [--warm WEIGHTS.npz] [--finetune]
+    python train.py DATA RUN [--model film-2x] [--steps 20000] [--warm WEIGHTS] [--finetune]
 
 DATA holds shard_*.npz and validation.npz from data.py. RUN gets state.pt (everything, to resume from), weights.npz (the
 averaged weights, portable) and log.jsonl. Runs on CUDA where there is one, else on the processor in bf16. `--steps` may
