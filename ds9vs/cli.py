@@ -25,6 +25,7 @@ from .errors import CustomError, CustomValueError, FileWasNotFoundError
 if TYPE_CHECKING:
     from .cadence import Cadence
     from .cadence.override import Override
+    from .finish import Bars
     from .source.disc import Title as DiscTitle
 
 __all__ = ["main"]
@@ -44,7 +45,9 @@ cadence_app = typer.Typer(
 app.add_typer(models_app, name="models")
 app.add_typer(engine_app, name="engine")
 app.add_typer(grain_app, name="grain")
+bars_app = typer.Typer(no_args_is_help=True, help="Letterboxed shots: found once for a disc, looked at, corrected.")
 app.add_typer(cadence_app, name="cadence")
+app.add_typer(bars_app, name="bars")
 
 out = Console()
 
@@ -54,6 +57,7 @@ Footage = Annotated[Path | None, typer.Option(help="Progressive 24 fps video; th
 Title = Annotated[int | None, typer.Option(help="Title of the disc; needed where there are several.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 MapFile = Annotated[Path, typer.Argument(metavar="MAP", help="The cadence map, as `ds9vs analyse` wrote it.")]
+BarsFile = Annotated[Path, typer.Argument(metavar="BARS", help="The bars, as `ds9vs bars measure` wrote them.")]
 Frames = Annotated[str | None, typer.Option(help="Frames of the tape, FIRST-END (end exclusive), or one.")]
 Fields = Annotated[str | None, typer.Option(help="Fields of the tape, two for each frame.")]
 Time = Annotated[str | None, typer.Option(help="Time on the tape, 0:00:20.020-0:00:23.357 or in seconds.")]
@@ -513,6 +517,77 @@ def _size(text: str, func: Callable[..., Any]) -> tuple[int, int]:
     return int(numbers[1]), int(numbers[2])
 
 
+@bars_app.command("measure")
+def bars_measure(disc: Disc, title: Title = None, output: Map = None, force: Force = False) -> None:
+    """Find the letterboxed and pillarboxed shots of a disc whose cadence map is there, and save their bars."""
+    from .cadence import load_cadence
+    from .finish import Bars, measure_bars
+    from .restore import beside
+    from .source import source
+
+    tape = source(disc, title=title)
+    found = measure_bars(tape, load_cadence(beside(disc, "cadence", title), tape), show=True)
+    target = output or beside(disc, "bars", title)
+    _keep(target, found, Bars.load, found.save, force)
+    _bars_told(target, found)
+
+
+@bars_app.command("show")
+def bars_show(
+    bars: BarsFile,
+    disc: Annotated[Path, typer.Argument(help="The disc.")],
+    title: Title = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The PNG; beside the bars if left out.")] = None,
+) -> None:
+    """List the shots that have bars, and draw every shot with its edges on one sheet (PNG)."""
+    from .finish import Bars
+    from .finish.show import draw
+    from .source import source
+
+    found = Bars.load(bars)
+    made = draw(found, source(disc, title=title), output or bars.with_suffix(".png"))
+    _bars_told(made, found)
+
+
+@bars_app.command("set")
+def bars_set(
+    bars: BarsFile,
+    frames: Frames = None,
+    fields: Fields = None,
+    time: Time = None,
+    left: Annotated[int, typer.Option(help="Black columns on the left.")] = 0,
+    top: Annotated[int, typer.Option(help="Black lines on top.")] = 0,
+    right: Annotated[int, typer.Option(help="Black columns on the right.")] = 0,
+    bottom: Annotated[int, typer.Option(help="Black lines at the bottom.")] = 0,
+) -> None:
+    """Say which bars a stretch of tape has; none at all if no side is named."""
+    from .cadence.override import span
+    from .finish import Bars
+
+    found = Bars.load(bars)
+    given = [(key, word) for key, word in (("frames", frames), ("fields", fields), ("time", time)) if word is not None]
+    if len(given) != 1 or found.tape is None:
+        raise CustomValueError("Name the stretch of tape in exactly one way: by frames, fields or time.", bars_set)
+    key, word = given[0]
+    first, stop = span(found.tape, key, word, bars_set)  # type: ignore[arg-type]
+    said = found.put(first, stop, left=left, top=top, right=right, bottom=bottom)
+    said.save(bars)
+    _bars_told(bars, said)
+
+
+def _bars_told(path: Path, bars: Bars) -> None:
+    """How many shots have bars; of each run of alike ones the frames of the tape, and its bars."""
+    boxed = sum(any(shot.sides) for shot in bars.shots)
+    _say(f"{path}: {boxed} of {_count(len(bars.shots), 'shot')} with bars")
+    runs = [k for k, shot in enumerate(bars.shots) if not k or shot.sides != bars.shots[k - 1].sides]
+    end = 2 * bars.tape.frames if bars.tape else 0
+    for k, after in zip(runs, [*runs[1:], None], strict=True):
+        shot, stop = bars.shots[k], end if after is None else bars.shots[after].first
+        named = zip(("left", "top", "right", "bottom"), shot.sides, strict=True)
+        if any(shot.sides):
+            _say(f"  frames {shot.first // 2}-{stop // 2}: {', '.join(f'{side} {n}' for side, n in named if n)}")
+
+
 @models_app.command("list")
 def models_list() -> None:
     """List the networks of the registry: scale, licence, size, whether fetched."""
@@ -655,6 +730,7 @@ import ds9vs
 DISC = {disc!r}
 # Once, before this script runs:  ds9vs analyse DISC{option}
 # and, for a preset with grain:   ds9vs grain measure DISC{option}
+# and, for letterboxed shots:     ds9vs bars measure DISC{option}
 
 ds9vs.restore(DISC, preset={preset!r}{title}).set_output(0)
 

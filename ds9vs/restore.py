@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -19,13 +21,14 @@ from typing import Any, Literal
 import numpy as np
 import vapoursynth as vs
 
-from .cadence import Cadence, load_cadence
+from .cadence import Cadence, Tape, load_cadence
 from .clean import clean
 from .errors import CustomValueError, FileWasNotFoundError
 from .files import existing, write_json
-from .finish import finish
+from .finish import Bars, finish
 from .finish.deband import deband
-from .finish.geometry import crop
+from .finish.geometry import crop, crop_sides
+from .finish.output import finish_options
 from .grain import GrainModel, add_grain, load_grain
 from .ivtc import ivtc
 from .presets import load_toml, preset_path
@@ -50,12 +53,14 @@ STAGES: dict[str, Callable[..., Any]] = {
 """Tables of a show preset, in the order a picture walks, and the function whose keyword arguments each holds."""
 FILES = {".vob", ".iso", ".m2v", ".mkv", ".ts", ".mp4", ".mpg", ".m2ts"}
 """Endings that do not belong to a disc's name."""
+NAMED = {"grade", "lut", "bars"}
+"""Files that a table [finish] names."""
 COLOURS = {1: "709", 5: "625", 6: "525"}
 """`finish`'s names of the colour systems that ITU-T H.273 numbers."""
 
 
-def beside(path: str | os.PathLike[str], kind: Literal["cadence", "grain"], title: int | None = None) -> Path:
-    """Where the map ("cadence") or model ("grain") of a disc lies unless told otherwise: beside it, by name.
+def beside(path: str | os.PathLike[str], kind: Literal["cadence", "grain", "bars"], title: int | None = None) -> Path:
+    """Where the map ("cadence"), model ("grain") or "bars" of a disc lie unless told otherwise: beside it, by name.
 
     Raises:
         CustomValueError: The path is a drive or the root of all folders: nothing lies beside it.
@@ -81,6 +86,7 @@ def restore(
     title: int | None = None,
     cadence: Cadence | str | os.PathLike[str] | None = None,
     grain: GrainModel | str | os.PathLike[str] | None = None,
+    bars: Bars | str | os.PathLike[str] | None = None,
     backend: str | Backend | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     preview: bool = False,
@@ -93,11 +99,14 @@ def restore(
     Args:
         path: A .vob, VIDEO_TS folder, .iso, .m2v, .mkv, .ts or .mp4.
         preset: A name of `presets/shows/`, or the path of a .toml file: a table of keyword arguments for each stage.
+            Files that its [finish] names (grade, lut, bars) are looked for beside it.
             A stage without a table is left out. Of [clean], rainbow and dotcrawl work on the tape.
         title: Which title of a disc; needed where there are several.
         cadence: The map, or its file; None for the file beside the disc (`ds9vs analyse` makes it).
         grain: The grain model, or its file; None for the file beside the disc (`ds9vs grain measure` makes it) when
             the preset has a table [grain].
+        bars: The bars of letterboxed shots, or their file; None for the file beside the disc, if there is one
+            (`ds9vs bars measure` makes it). They are of the whole tape: what [crop] cuts is allowed for.
         backend: What runs the network, see `upscale`; None for the preset's, "auto" where it says none.
         settings: Keyword arguments that replace the preset's, by stage: {"finish": {"bits": 8}}.
         preview: Leave out the network, steadying and grain: the same geometry and colour, fast enough to look through.
@@ -124,15 +133,21 @@ def restore(
     decoded = tape = source(path, **options)
     if not isinstance(chosen, Cadence):
         chosen = load_cadence(chosen, tape)
+    said = bars if bars is not None else tables.get("finish", {}).pop("bars", None)
+    boxed = _bars(path, options.get("title"), said, chosen.tape)
     mend = tables.get("clean", {})
     composite = {key: mend[key] for key in ("rainbow", "dotcrawl", "standard") if key in mend}
     if composite:  # the colour subcarrier turns over from tape frame to tape frame
         tape = clean(tape, **composite)
     film = ivtc(tape, chosen, **tables.get("ivtc", {}))
     cut = tables.get("crop", {})
-    film = crop(film, **cut) if cut else film
+    fill = cut.get("fill", False)
+    left, top, right, bottom = crop_sides(film, **{key: value for key, value in cut.items() if key != "fill"})
+    film = crop(film, left=left, top=top, right=right, bottom=bottom, fill=fill)
+    if fill:  # every sample stays where it was
+        left = top = right = bottom = 0
     if mend:  # at 16 bit, which keeps what lies between two codes of 8; the blocks lie where the disc has them
-        grid = {"grid": (cut.get("left", 0), cut.get("top", 0))}
+        grid = {"grid": (left, top)}
         film = film.resize.Point(format=film.format.replace(bits_per_sample=16).id)
         film = clean(film, **grid | {key: value for key, value in mend.items() if key not in composite})
     network = {"model": DEFAULT_MODEL, "backend": backend or "auto"} | tables.get("upscale", {})
@@ -143,19 +158,26 @@ def restore(
     ending = _known(decoded, film, big) | {"deband": model is None} | tables.get("finish", {})
     if model:
         bands = tables.get("finish", {}).get("deband", True)
-        big = deband(big, preset=ending.get("preset", "safe")) if bands else big
+        if bands:
+            smooth = finish_options(ending.get("preset", "safe"))
+            held = ending.get("noise", smooth.noise)
+            lacking = math.sqrt(max(0.0, held**2 - _dark_grain(model, tables["grain"]) ** 2))
+            big = deband(big, options=replace(smooth.deband, noise=lacking))
         big = add_grain(big, model, **tables["grain"])
         ending["deband"] = False  # done, before the grain
+    if boxed:
+        ending["bars"] = boxed.cropped(left=left, top=top, right=right, bottom=bottom)
     record = {
         "made_by": f"ds9vs {version('ds9vs')}",
         "source": Path(path).name,
         "content": chosen.tape.content,
         "preset": Path(preset).name,
         "preview": preview,
-        "stages": tables | {"upscale": network | {"model": Path(network["model"]).name}},
+        "stages": tables | {"upscale": network | {"model": Path(network["model"]).name}} | _named(tables),
         "model_sha256": None if network["model"] == "none" else load_model(network["model"], restore).sha256,
         "cadence": _cadence_facts(chosen),
         "grain": None if model is None else _digest(repr(model)),
+        "bars": None if boxed is None else _digest(repr(boxed)),
     }
     text = json.dumps(record, default=str)
     if sidecar is not None:
@@ -167,6 +189,9 @@ def _tables(preset: str, settings: Mapping[str, Mapping[str, Any]] | None) -> di
     """The preset's tables with the user's settings over them, every keyword checked against its function."""
     tables: dict[str, dict[str, Any]] = load_toml(preset_path("shows", preset, restore), restore)
     tables.pop("about", None)
+    ending = tables.get("finish", {})
+    for key in NAMED & set(ending):
+        ending[key] = str(preset_path("shows", preset, restore).parent / str(ending[key]))
     for stage, table in (settings or {}).items():
         tables[stage] = tables.get(stage, {}) | dict(table)
     for stage, table in tables.items():
@@ -193,6 +218,24 @@ def _grain_file(path: str | os.PathLike[str], title: int | None) -> Path:
             restore,
         )
     return found
+
+
+def _named(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The table [finish] with names of files in place of this machine's paths."""
+    table = dict(tables.get("finish", {}))
+    table |= {key: Path(table[key]).name for key in NAMED & set(table) if isinstance(table[key], (str, os.PathLike))}
+    return {"finish": table} if table else {}
+
+
+def _bars(
+    path: str | os.PathLike[str], title: int | None, given: Bars | str | os.PathLike[str] | None, tape: Tape
+) -> Bars | None:
+    """The bars given, or those of the file beside the disc; checked to be of its tape."""
+    if isinstance(given, Bars):
+        given.check(tape, restore)
+        return given
+    found = Path(given) if given is not None else beside(path, "bars", title)
+    return Bars.load(found, tape) if given is not None or found.is_file() else None
 
 
 def _cadence(
@@ -234,6 +277,11 @@ def _known(tape: vs.VideoNode, small: vs.VideoNode, big: vs.VideoNode) -> dict[s
         matrix = int(frame.props.get("_Matrix", 2))
     known: dict[str, Any] = {"sar": sar * Fraction(small.width * big.height, big.width * small.height)}
     return known | ({"colour": COLOURS[matrix]} if matrix in COLOURS else {})
+
+
+def _dark_grain(model: GrainModel, table: Mapping[str, Any]) -> float:
+    """The least deviation of the grain that is added where gradients band, codes 16 to 63, in 8-bit codes."""
+    return float(table.get("strength", 1.0)) * min(min(kind.sigma[1:4]) for kind in (model, *model.groups))
 
 
 def _digest(text: str) -> str:

@@ -20,6 +20,7 @@ from rich.console import Console
 from ds9vs import cli, doctor
 from ds9vs.cadence import load_cadence
 from ds9vs.cadence.override import load_overrides, overrides_path
+from ds9vs.finish import Bars
 from ds9vs.grain import load_grain
 from ds9vs.simulate import Truth
 from ds9vs.upscale import DEFAULT_MODEL, model_get, models_list
@@ -244,6 +245,31 @@ def test_grain_measure_keeps_a_corrected_model(ds9vs: Command, hybrid: Path, dis
     assert load_grain(made).rate > 1_000_000, "calibrated at the rate that the disc has"
 
 
+def test_bars_are_measured_shown_corrected_and_kept(ds9vs: Command, hybrid: Path, disc: Path) -> None:
+    copy(hybrid, disc, "cadence")
+    made = disc.with_name("VIDEO_TS.bars.json")
+    code, out, _ = ds9vs("bars", "measure", disc)
+    assert (code, out) == (0, f"{made}: 0 of {len(Bars.load(made).shots)} shots with bars\n")
+    code, out, _ = ds9vs("bars", "set", made, "--frames", "10-20", "--top", 60, "--bottom", 58)
+    assert code == 0
+    assert out.splitlines()[1:] == ["  frames 10-20: top 60, bottom 58"]
+    assert [s.sides for s in Bars.load(made).shots if s.first in (20, 40)] == [(0, 60, 0, 58), (0, 0, 0, 0)]
+    code, _, err = ds9vs("bars", "measure", disc)
+    assert code == 1 and "corrected by hand" in err and "--force" in err
+    code, out, _ = ds9vs("bars", "show", made, disc)
+    assert code == 0
+    assert out.startswith(f"{made.with_suffix('.png')}: 1 of ") and "top 60, bottom 58" in out
+    assert made.with_suffix(".png").stat().st_size > 1000
+    for words, said in (
+        (("--frames", "80-95", "--top", 60), "beyond the tape's 90 frames"),
+        (("--top", 60), "in exactly one way"),
+        (("--frames", "1-2", "--top", 480), "leave no picture"),
+    ):
+        before = made.read_bytes()
+        code, _, err = ds9vs("bars", "set", made, *words)
+        assert code == 1 and said in err and made.read_bytes() == before
+
+
 def test_simulate_says_where_and_what(ds9vs: Command, tmp_path: Path) -> None:
     code, out, _ = ds9vs("simulate", tmp_path / "made", "--recipe", "film", "--seconds", 1)
     truth = Truth.load(tmp_path / "made" / "truth.json")
@@ -347,6 +373,9 @@ def test_a_bad_size_gets_a_sentence(ds9vs: Command, size: str) -> None:
         ("probe", "{}"),
         ("analyse", "{}"),
         ("grain", "measure", "{}"),
+        ("bars", "measure", "{}"),
+        ("bars", "show", "{}", "{}"),
+        ("bars", "set", "{}", "--frames", "1-2"),
         ("cadence", "show", "{}"),
         ("cadence", "set", "{}", "--frames", "1-2", "--cadence", "film"),
         ("cadence", "export", "{}", "--format", "wob"),

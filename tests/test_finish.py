@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,10 @@ from ds9vs.finish import (
 from ds9vs.finish.colour import SYSTEMS, convert_codes
 from ds9vs.finish.deband import DebandOptions
 from ds9vs.finish.geometry import frame_geometry
+from ds9vs.finish.show import draw
+from ds9vs.simulate import Layer, ShotSpec, TapeSpec, make_tape, sample_footage
+from ds9vs.simulate.disc import make_disc
+from ds9vs.source import source
 
 NTSC = {"_Matrix": 6, "_Primaries": 6, "_Transfer": 6, "_Range": 0, "_ChromaLocation": 0, "_SARNum": 10, "_SARDen": 11}
 # SMPTE colour bars at 75 %, and neighbours of the corners: 8-bit BT.601 codes.
@@ -417,6 +422,8 @@ def test_noise_holds_dark_slopes_only() -> None:
         assert abs(np.corrcoef(added[0].ravel(), added[1].ravel())[0, 1]) < 0.02 if want else True
         core.clear_cache()
         assert np.array_equal(planes(finish(clip, noise=0.7, **options), 0)[0] - bare, added[1])
+    near, bare = (planes(finish(flat([17, 128, 128], vs.YUV420P8), noise=n, **options))[0] for n in (0.7, 0))
+    assert 0.6 < (near - bare).std() / 4 < 0.7, "a code above black a slope bands first; half of it is cut off below 16"
     grainy = gradient(noise=3)[1].std.SetFrameProps(**NTSC)
     with_noise, without = (planes(finish(grainy, height=810, noise=n, **options))[0] for n in (0.7, 0))
     assert np.mean(with_noise == without) > 0.99
@@ -467,8 +474,7 @@ def test_bars_are_found_shot_by_shot(tmp_path: Path) -> None:
     found.save(tmp_path / "bars.json")
     assert Bars.load(tmp_path / "bars.json") == found
     numbered = core.std.Splice([part.std.SetFrameProps(DS9VS_Shot=n) for n, part in enumerate(parts)])
-    assert [(s.left, s.top) for s in measure_bars(numbered).shots] == [(s.left, s.top) for s in found.shots]
-    assert measure_bars(numbered).by_shot
+    assert measure_bars(numbered).shots == found.shots
     cut = core.std.Splice([part.std.SetFrameProps(_SceneChangePrev=0)[1:] for part in parts])
     first = core.std.Splice([part[0].std.SetFrameProps(_SceneChangePrev=1) for part in parts])
     told = core.std.Splice([first[n // 4] if n % 4 == 0 else cut[n // 4 * 3 + n % 4 - 1] for n in range(28)])
@@ -477,10 +483,19 @@ def test_bars_are_found_shot_by_shot(tmp_path: Path) -> None:
         Shot(first=8 * n, stop=8 * n + 8, kind="film", lengths="233", confidence=1.0) for n in range(len(parts))
     )
     cadence = Cadence(tape=Tape(frames=28, fps=(30000, 1001), tff=True, content=""), shots=shots)
-    assert [(s.left, s.top) for s in measure_bars(clip, cadence).shots] == [(s.left, s.top) for s in found.shots]
+    of_tape = measure_bars(clip, cadence)
+    assert [s.sides for s in of_tape.shots] == [s.sides for s in found.shots]
+    assert [s.first for s in of_tape.shots] == [s.first for s in shots], "in fields, which a corrected map keeps"
+    of_tape.save(tmp_path / "tape.json")
+    assert Bars.load(tmp_path / "tape.json", cadence.tape) == of_tape
+    other = replace(cadence.tape, content="other")
+    with pytest.raises(CustomValueError, match=r"'.*tape\.json' are of another tape; .*ds9vs bars measure"):
+        Bars.load(tmp_path / "tape.json", other)
+    with pytest.raises(CustomValueError, match="of a clip, not of a tape"):
+        Bars.load(tmp_path / "bars.json", cadence.tape)
 
 
-def test_a_letterboxed_shot_keeps_its_frame() -> None:
+def test_a_letterboxed_shot_keeps_its_frame(tmp_path: Path) -> None:
     """Enlarged, its bars are black to the last bit, its picture is what it was; frames are read only when rendered."""
     clip = core.std.Splice([boxed(60), boxed()])
     bars = measure_bars(clip, [0, 4])
@@ -495,25 +510,101 @@ def test_a_letterboxed_shot_keeps_its_frame() -> None:
         assert (planes(plain, 1)[0][:134] != 64).any()
     cut = finish(clip, aspect="16:9", height=810, fit="crop", bars=bars)
     assert (planes(cut, 0)[0][0] > 64).any(), "a frame of 16:9 shows nothing of a 16:9 shot's bars"
-    by_shot = Bars(width=704, height=480, by_shot=True, shots=(ShotBars(shot=3, top=20, bottom=20),))
-    painted = paint_bars(clip.std.SetFrameProps(DS9VS_Shot=3), by_shot)
-    assert (planes(painted)[0][:20] == 16).all() and "DS9VS_BarTop" not in props(painted)
-    with pytest.raises(vs.Error, match="shot -1, which has no bars"):
-        paint_bars(clip, by_shot).get_frame(0)
+    shots = (ShotBars(first=0), ShotBars(first=7, top=20, bottom=20))
+    by_field = Bars(width=704, height=480, shots=shots, tape=Tape(frames=8, fps=(30000, 1001), tff=True, content=""))
+    painted = [paint_bars(clip.std.SetFrameProps(DS9VS_Field=n), by_field) for n in (6, 7)]
+    assert [bool((planes(one)[0][:20] == 16).all()) for one in painted] == [False, True]
+    assert "DS9VS_BarTop" not in props(painted[1])
+    with pytest.raises(vs.Error, match="Frame 0 does not say its field"):
+        paint_bars(clip, by_field).get_frame(0)
+    bars.save(tmp_path / "bars.json")
+    assert np.array_equal(
+        planes(finish(clip, height=1080, bars=tmp_path / "bars.json"))[0], planes(done)[0][:, 240:-240]
+    )
 
 
 def test_wrong_bars_give_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(CustomValueError, match="leave no picture"):
-        Bars(width=64, height=48, by_shot=False, shots=(ShotBars(shot=0, top=24, bottom=24),))
+        Bars(width=64, height=48, shots=(ShotBars(first=0, top=24, bottom=24),))
     with pytest.raises(CustomValueError, match="rising order"):
-        Bars(width=64, height=48, by_shot=False, shots=(ShotBars(shot=4), ShotBars(shot=1)))
+        Bars(width=64, height=48, shots=(ShotBars(first=0), ShotBars(first=4), ShotBars(first=1)))
+    with pytest.raises(CustomValueError, match="first to before stop"):
+        Bars(width=64, height=48, shots=(ShotBars(first=0),)).put(9, 9)
     with pytest.raises(CustomValueError, match=r"or \[0\] for a single shot"):
         measure_bars(boxed())
     with pytest.raises(CustomValueError, match="rising numbers of frames"):
         measure_bars(boxed(), [0, 9])
-    (tmp_path / "x.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(CustomValueError, match="holds no bars"):
-        Bars.load(tmp_path / "x.json")
+    Bars(width=64, height=48, shots=(ShotBars(first=0),)).save(tmp_path / "x.json")
+    whole = (tmp_path / "x.json").read_text(encoding="utf-8")
+    for text, says in (
+        ("{}", "truncated or holds no bars"),
+        (whole[:60], "truncated or holds no bars"),
+        (whole.replace('"ds9vs_bars": 1', '"ds9vs_bars": 9'), "of version 9; this ds9vs reads 1"),
+        (whole.replace('"top"', '"roof"'), "no whole bars .*'roof'"),
+        (whole.replace('"top": 0', '"top": "high"'), "no whole bars"),
+        (whole.replace('"shots"', '"scenes"'), "no whole bars .*'shots'"),
+    ):
+        (tmp_path / "x.json").write_text(text, encoding="utf-8")
+        with pytest.raises(CustomValueError, match=says):
+            Bars.load(tmp_path / "x.json")
+    with pytest.raises(FileWasNotFoundError, match="no file or folder"):
+        Bars.load(tmp_path / "nothing.json")
+
+
+@pytest.fixture(scope="module")
+def boxed_disc(tmp_path_factory: pytest.TempPathFactory) -> tuple[vs.VideoNode, Cadence]:
+    """Footage with tape noise through MPEG-2: letterboxed to 2.4, dark, almost black, full, wide, and a title's."""
+    layer = Layer(stop=30)
+    shots = (
+        ShotSpec(fields=10, layers=(layer,), letterbox=2.4),
+        ShotSpec(fields=10, layers=(replace(layer, exposure=0.04),), letterbox=2.4),
+        ShotSpec(fields=10, layers=(replace(layer, exposure=0.015),)),
+        ShotSpec(fields=10, layers=(replace(layer, exposure=0.04),), letterbox=1.8),
+        ShotSpec(fields=10, layers=(layer,), letterbox=2.4),
+    )
+    folder = tmp_path_factory.mktemp("boxed")
+    truth = make_tape(TapeSpec(shots=shots, seed=6), [sample_footage()], folder, show=False)
+    silent = {"iso": False, "audio": False, "subtitles": False, "captions": False}
+    disc = make_disc(folder / "tape.mkv", folder / "disc", rate=4_500_000, cadence=truth.cadence(), **silent)
+    return source(disc.video_ts), truth.cadence()
+
+
+def test_bars_of_footage_on_a_disc(boxed_disc: tuple[vs.VideoNode, Cadence]) -> None:
+    """To a line, and never a line of the picture; a title in a bar stays, and the other bar is found all the same."""
+    tape, cadence = boxed_disc
+    first, stop = cadence.shots[4].first // 2, cadence.shots[4].stop // 2
+
+    def title(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        if first < n < stop:
+            np.asarray(out[0])[440:456, 200:520:2] = 210
+        return out
+
+    found = [s.sides for s in measure_bars(tape.std.ModifyFrame(tape, title), cadence).shots]
+    wanted = [(106, 106), (106, 106), (0, 0), (62, 62), (106, 24)]
+    assert [s[0] + s[2] for s in found] == [0] * 5
+    for (_, top, _, bottom), (above, below) in zip(found, wanted, strict=True):
+        assert 0 <= above - top <= 1 and 0 <= below - bottom <= 1, found
+
+
+def test_pillars_and_windows_are_found(boxed_disc: tuple[vs.VideoNode, Cadence]) -> None:
+    """A shot made narrower, alone and within lines above and below; the disc's own blanking is no bar."""
+    tape, cadence = boxed_disc
+    full = tape[cadence.shots[0].first // 2 + 1].std.Crop(left=12, right=12, top=112, bottom=112)
+    narrow = full.resize.Bilinear(540, 480).std.AddBorders(left=90, right=90, color=[16, 128, 128])
+    window = narrow.std.Crop(top=60, bottom=60).std.AddBorders(top=60, bottom=60, color=[16, 128, 128])
+    found = measure_bars(narrow + window + tape[cadence.shots[0].first // 2 + 1], [0, 1, 2]).shots
+    assert [s.sides for s in found] == [(90, 0, 90, 0), (90, 60, 90, 60), (0, 106, 0, 106)]
+
+
+def test_the_sheet_shows_every_shot(boxed_disc: tuple[vs.VideoNode, Cadence], tmp_path: Path) -> None:
+    tape, cadence = boxed_disc
+    found = measure_bars(tape, cadence)
+    sheet = draw(found, tape, tmp_path / "bars.png")
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(CustomValueError, match="of another clip"):
+        draw(found, tape[:-1], tmp_path / "other.png")
+    assert not (tmp_path / "other.png").exists()
 
 
 def test_colour_timing_by_ranges(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import vapoursynth as vs
 from jetpytools import CustomError, CustomValueError, FileWasNotFoundError
@@ -17,11 +19,12 @@ import ds9vs
 from ds9vs.cadence import analyse
 from ds9vs.encode import encode, mux
 from ds9vs.files import run
-from ds9vs.finish import crop
+from ds9vs.finish import Bars, ShotBars, crop
+from ds9vs.finish.deband import DebandOptions
 from ds9vs.grain import measure_grain
-from ds9vs.ivtc import ivtc
+from ds9vs.ivtc import ivtc, shown
 from ds9vs.measures import psnr
-from ds9vs.presets import preset_names
+from ds9vs.presets import data_dir, preset_names
 from ds9vs.qc import Expected, verdict
 from ds9vs.restore import beside
 from ds9vs.simulate import Layer, ShotSpec, TapeSpec, make_tape, sample_footage
@@ -190,6 +193,105 @@ def test_what_is_missing_is_named_with_its_command(hybrid: Path, tmp_path: Path)
             cadence=beside(hybrid, "cadence"),
             settings={"upscale": {"model": "none"}},
         )
+
+
+def luma(clip: vs.VideoNode, n: int) -> np.ndarray[Any, Any]:
+    with clip.get_frame(n) as frame:
+        return np.array(frame[0])
+
+
+def test_bars_of_the_tape_go_where_they_lie_in_the_cropped_picture(hybrid: Path, tmp_path: Path) -> None:
+    """Found beside the disc, given, or named by a preset; by field, so only pictures of that shot have them."""
+    cadence = ds9vs.load_cadence(beside(hybrid, "cadence"))
+    shots = (ShotBars(first=0), ShotBars(first=81, left=98, top=60, right=98, bottom=60))
+    bars = Bars(width=720, height=480, shots=shots, tape=cadence.tape)
+    plain = ds9vs.restore(hybrid, **FAST)
+    done = ds9vs.restore(hybrid, **FAST, bars=bars)
+    fields = cadence.firsts[shown(cadence)]
+    inside, outside = int(np.searchsorted(fields, 81)), 4
+    assert np.array_equal(luma(done, outside), luma(plain, outside))
+    y = luma(done, inside)
+    side = round(90 * 640 / 704 / 2) * 2  # 8 of the 98 columns are cropped
+    assert (y[:60] == 64).all() and (y[-60:] == 64).all() and (y[:, :side] == 64).all() and (y[:, -side:] == 64).all()
+    assert np.array_equal(y[60:-60, side:-side], luma(plain, inside)[60:-60, side:-side])
+    disc = tmp_path / "VIDEO_TS"
+    disc.symlink_to(hybrid)
+    bars.save(beside(disc, "bars"))
+    found = ds9vs.restore(disc, **FAST, cadence=cadence)
+    assert np.array_equal(luma(found, inside), y)
+    assert ds9vs.provenance(found)["bars"] and ds9vs.provenance(plain)["bars"] is None
+    for crop_by in ({"mode": "auto", "left": 0, "right": 0}, {"left": 8, "right": 8}):
+        again = ds9vs.restore(disc, **FAST, cadence=cadence, settings={"crop": crop_by})
+        assert np.array_equal(luma(again, inside), y), "the crop that was measured counts as the one that was typed"
+
+
+def test_bars_that_are_not_of_this_tape_are_refused(hybrid: Path, tmp_path: Path) -> None:
+    tape = replace(ds9vs.load_cadence(beside(hybrid, "cadence")).tape, content="of another tape")
+    bars = Bars(width=720, height=480, shots=(ShotBars(first=0, top=60, bottom=60),), tape=tape)
+    bars.save(tmp_path / "other.json")
+    for given in (bars, tmp_path / "other.json"):
+        with pytest.raises(CustomValueError, match=r"are of another tape; .*ds9vs bars measure"):
+            ds9vs.restore(hybrid, **FAST, bars=given)
+    with pytest.raises(FileWasNotFoundError, match="nowhere"):
+        ds9vs.restore(hybrid, **FAST, bars="nowhere.json")
+
+
+def test_a_preset_times_colours_from_a_sheet_beside_it(hybrid: Path, tmp_path: Path) -> None:
+    """The pictures of a range change, no others; the colour table is found beside the sheet, the sheet beside it."""
+    (tmp_path / "show").mkdir()
+    text = (data_dir("presets") / "shows" / "fast-480p.toml").read_text(encoding="utf-8")
+    show = tmp_path / "show" / "mine.toml"
+    show.write_text(text + 'grade = "timing.toml"\n', encoding="utf-8")
+    (tmp_path / "show" / "timing.toml").write_text(
+        "[[range]]\nfirst = 10\nstop = 12\ngain = 0.5\n[[range]]\nfirst = 12\nstop = 13\nlut = 'black.cube'\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "show" / "black.cube").write_text("LUT_3D_SIZE 2\n" + "0 0 0\n" * 8, encoding="utf-8")
+    plain, done = ds9vs.restore(hybrid, **FAST), ds9vs.restore(hybrid, preset=str(show))
+    means = {n: (float(luma(plain, n).mean()) - 64, float(luma(done, n).mean()) - 64) for n in (9, 10, 11, 12, 13)}
+    assert means[9][0] == means[9][1] and means[13][0] == means[13][1]
+    assert all(abs(means[n][1] / means[n][0] - 0.5) < 0.05 for n in (10, 11)), means
+    assert abs(means[12][1]) < 1
+    assert ds9vs.provenance(done)["stages"]["finish"]["grade"] == "timing.toml"
+
+
+def test_a_preset_asks_for_hdr10(hybrid: Path, tmp_path: Path) -> None:
+    """From a table of a preset to what a decoder reads in the file that encode() made."""
+    text = (data_dir("presets") / "shows" / "fast-480p.toml").read_text(encoding="utf-8")
+    show = tmp_path / "hdr.toml"
+    show.write_text(text + 'hdr = "pq"\nlight = [203, 90]\n', encoding="utf-8")
+    script = tmp_path / "hdr.vpy"
+    made = f"ds9vs.restore({str(hybrid)!r}, preset={str(show)!r})[:4]"
+    script.write_text(f"import ds9vs\n{made}.set_output()\n", encoding="utf-8")
+    encode(script, tmp_path / "hdr.hevc", preset="fast", settings={"preset": "ultrafast"}, show=False)
+    words = ["-show_streams", "-show_frames", "-read_intervals", "%+#1", "-of", "json", tmp_path / "hdr.hevc"]
+    told = json.loads(run(["ffprobe", "-v", "error", *words], "test"))
+    stream, sides = told["streams"][0], {row["side_data_type"]: row for row in told["frames"][0]["side_data_list"]}
+    assert (stream["color_primaries"], stream["color_transfer"]) == ("bt2020", "smpte2084")
+    assert (stream["color_space"], stream["color_range"]) == ("bt2020nc", "tv")
+    light, display = sides["Content light level metadata"], sides["Mastering display metadata"]
+    assert (light["max_content"], light["max_average"]) == (203, 90)
+    assert (display["red_x"], display["max_luminance"]) == ("32000/50000", "2510000/10000")
+    with pytest.raises(CustomValueError, match="two whole numbers: MaxCLL and MaxFALL"):
+        ds9vs.restore(hybrid, **FAST, settings={"finish": {"hdr": "pq", "light": "bright"}})
+
+
+@pytest.mark.parametrize("strength", [4.0, 0.05])
+def test_weak_grain_is_helped_to_carry_dark_slopes(
+    strength: float, hybrid: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Grain that is too weak gets the rest of the noise that finish() alone would lay; strong grain gets none."""
+    laid: list[float] = []
+    room = sys.modules["ds9vs.restore"]
+
+    def noted(clip: vs.VideoNode, *, options: DebandOptions) -> vs.VideoNode:
+        laid.append(options.noise)
+        return ds9vs.deband(clip, options=options)
+
+    monkeypatch.setattr(room, "deband", noted)
+    plain = {"upscale": {"model": "none", "width": 960, "height": 720}, "grain": {"strength": strength}}
+    ds9vs.restore(hybrid, preset="safe", settings=plain)
+    assert laid == [0.0] if strength > 1 else 0.6 < laid[0] <= 0.7
 
 
 def test_a_map_of_another_tape_is_refused(hybrid: Path, tmp_path: Path) -> None:

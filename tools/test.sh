@@ -7,4 +7,4 @@ export PATH
 ruff format --check .
 ruff check .
 mypy
-exec pytest "$@"
+exec pytest -n auto --maxprocesses 4 --dist loadfile "$@"

@@ -32,7 +32,7 @@ class DebandOptions:
     texture or grain and begins to be kept; at twice that it is kept wholly."""
     noise: float = 0.0
     """Deviation of the soft luma noise that carries smoothed dark places through an encoder, in 8-bit codes, 0 to 4;
-    whole from code 18 to 64, none in black, from 112 on, and where texture is kept. A finish preset names it outside
+    whole from code 17 to 64, none in black, from 112 on, and where texture is kept. A finish preset names it outside
     its `[deband]` table, because only the last step may add it."""
 
     def __post_init__(self) -> None:
@@ -125,9 +125,7 @@ def deband(
 _MIX = "h! h@ h@ 2 * 1 + * h! h@ -65536 bitand 65536 / trunc h@ bitxor 1540483477 * "
 _HASH = "X 1000003 * Y 27644437 * + N 83492791 * + {seed} + " + _MIX * 3 + "2147483648 / 16384 * 32768 +"
 # x is smoothed, y says how much is kept (65535: all), z is noise of a deviation of 7694 around 32768.
-_HOLD = (
-    "x 256 / l! l@ 16.25 - 1.5 / 112 l@ - 48 / min 1 min 0 max 1 y 65535 / - * z 32768 - 7694 / * {amount} 256 * * x +"
-)
+_HOLD = "x 256 / l! l@ 16 - 112 l@ - 48 / min 1 min 0 max 1 y 65535 / - * z 32768 - 7694 / * {amount} 256 * * x +"
 
 
 def _soft_noise(luma: vs.VideoNode, seed: int) -> vs.VideoNode:

@@ -17,7 +17,7 @@ import vapoursynth as vs
 
 from ..errors import CustomValueError
 
-__all__ = ["Edges", "Geometry", "crop", "frame_geometry", "measure_edges", "parse_ratio"]
+__all__ = ["Edges", "Geometry", "crop", "crop_sides", "frame_geometry", "measure_edges", "parse_ratio"]
 
 type Func = Callable[..., Any] | str
 
@@ -144,6 +144,28 @@ def crop(
         >>> crop(tape.std.SetFrameProps(_SARNum=10, _SARDen=11), "auto").width
         704
     """
+    return _cut(clip, crop_sides(clip, mode, left=left, top=top, right=right, bottom=bottom, frames=frames), fill=fill)
+
+
+def crop_sides(
+    clip: vs.VideoNode,
+    mode: Literal["auto", "picture"] | None = None,
+    *,
+    left: int = 0,
+    top: int = 0,
+    right: int = 0,
+    bottom: int = 0,
+    frames: int = 8,
+) -> list[int]:
+    """What `crop` with these arguments cuts: left, top, right, bottom.
+
+    Raises:
+        CustomValueError: As `crop`.
+
+    Example:
+        >>> crop_sides(core.std.BlankClip(format=vs.YUV420P8, width=720, height=480, length=1), left=8, right=8)
+        [8, 0, 8, 0]
+    """
     if clip.format is None or not clip.width:
         raise CustomValueError("Give a clip of one format and one size.", crop)
     sides = [left, top, right, bottom]
@@ -159,12 +181,12 @@ def crop(
         sides = [-(-(black + ramp) // step) * step for black, ramp, step in ends]
     if mode == "auto":
         if clip.width != 720 or _sar(clip, None, crop) == 1:
-            return clip
+            return [0, 0, 0, 0]
         spare = 720 - ACTIVE
         cut = (min(sides[0], spare) + spare - min(sides[2], spare)) // 4 * 2
         sides = [cut, 0, spare - cut, 0]
     _check_cut(clip, sides)
-    return _cut(clip, sides, fill=fill)
+    return sides
 
 
 def _woven(clip: vs.VideoNode) -> bool:

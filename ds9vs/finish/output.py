@@ -8,7 +8,7 @@ May import the ground rooms and its neighbours.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,7 +29,7 @@ from .grade import Grade, apply_cube, grade_rgb
 from .hdr import TRANSFERS, Light, to_hdr
 from .levels import report_levels
 
-__all__ = ["finish"]
+__all__ = ["FinishOptions", "finish", "finish_options"]
 
 type Func = Callable[..., Any] | str
 
@@ -65,12 +65,12 @@ def finish(
     dither: Literal["error_diffusion", "ordered", "random", "none"] | None = None,
     levels: Literal["keep", "legal"] | None = None,
     noise: float | None = None,
-    bars: Bars | None = None,
+    bars: Bars | str | Path | None = None,
     report: bool = False,
     lut: str | Path | None = None,
     grade: Grade | str | Path | None = None,
     hdr: Literal["pq", "hlg"] | None = None,
-    light: Light | None = None,
+    light: Light | tuple[int, int] | None = None,
     preset: str = "safe",
     colour: Literal["525", "625", "709"] | None = None,
     sar: str | Fraction | None = None,
@@ -87,7 +87,8 @@ def finish(
     CRF 18 is 12.5 enlarged plainly, 6.6 with debanding alone and 0.01 with the noise, which takes 3.4 Mb/s.
 
     Grain belongs between debanding and this function's dither: a clip from `add_grain` (`DS9VS_Grain`) is not debanded
-    here; where its gradients band, call `ds9vs.deband` before `add_grain`. Grain from elsewhere counts as texture.
+    here; where its gradients band, call `ds9vs.deband` before `add_grain`, as `restore` does, with the part of the
+    noise that weaker grain lacks. Grain from elsewhere counts as texture.
 
     Tags written: `_Matrix`, `_Primaries`, `_Transfer`, `_Range` (limited), `_ChromaLocation` (left), `_SARNum`,
     `_SARDen`. Legal values stay legal: luma lies within 16 and 235 (in 8-bit terms) or, with levels="keep", up to the
@@ -108,14 +109,16 @@ def finish(
         dither: Instead of the preset's. "ordered" is the fastest.
         levels: Instead of the preset's.
         noise: Deviation of the noise on smoothed dark places, in 8-bit codes, instead of the preset's; 0 for none.
-        bars: What `measure_bars` found in these pictures: letterboxed shots are kept in their frame, their bars black.
+        bars: What `measure_bars` found in these pictures, or its file: letterboxed shots are kept in their frame, their
+            bars black. Of a clip that was cropped since: `bars.cropped(left=8, right=8)`.
         report: Tell of every picture what was illegal or crushed in the clip given, as props (`report_levels`).
         lut: A .cube file, applied to R'G'B' of the result's colour system (colour timing).
         grade: Colour timing by ranges of frames (`Grade`), or the .toml that holds it; before `lut`. Frames in no range
             keep their bits.
         hdr: "pq" (HDR10) or "hlg": the same picture in BT.2020 with white at 203 cd/m2 (ITU-R BT.2408), for players
             that switch modes badly. An expansion of the container, not of the picture: no highlight is invented.
-        light: MaxCLL and MaxFALL for HDR10, from `measure_light` of a first finish; by default they are not stated.
+        light: MaxCLL and MaxFALL for HDR10, from `measure_light` of a first finish, or the two numbers; by default they
+            are not stated.
         preset: "safe" or "clean" of `presets/finish`, or the path of a .toml.
         colour: Colour system of the clip, where its props do not say.
         sar: Its sample aspect ratio, where its props do not say. Props are read from the first picture while the script
@@ -142,7 +145,7 @@ def finish(
         raise CustomValueError(f"matrix is one of {', '.join(SYSTEMS)}.", finish, matrix)
     if fit not in ("exact", "bars", "crop"):
         raise CustomValueError('fit is "exact", "bars" or "crop".', finish, fit)
-    options = _options(preset)
+    options = finish_options(preset)
     chosen, keep = dither or options.dither, levels or options.levels
     if chosen not in DITHERS:
         raise CustomValueError(f"dither is one of {', '.join(DITHERS)}.", finish, chosen)
@@ -154,6 +157,7 @@ def finish(
         )
     if light is not None and hdr != "pq":
         raise CustomValueError('light goes with hdr="pq": HLG and standard range have no content light level.', finish)
+    stated = light if light is None or isinstance(light, Light) else _light(light)
     require("akarin.Expr", finish)
 
     clip = source_system(clip, colour, finish)
@@ -182,11 +186,12 @@ def finish(
         held = options.noise if noise is None else noise
         out = _deband(out, options=dataclasses.replace(options.deband, noise=held))
     if hdr:
-        out = to_hdr(_legal(out, clip, keep, 16), hdr, light, legal=keep == "legal")
+        out = to_hdr(_legal(out, clip, keep, 16), hdr, stated, legal=keep == "legal")
         keep = "legal"
     out = _legal(out.resize.Point(format=_depth(bits), dither_type=chosen), clip, keep, bits)
     unit = 1 << (bits - 8)
     if bars is not None:
+        bars = bars if isinstance(bars, Bars) else Bars.load(bars)
         wide, high = Fraction(bars.width, clip.width), Fraction(bars.height, clip.height)
         shown = [float(v * by) for v, by in zip(place.window, (wide, high, wide, high), strict=True)]
         out = paint_bars(out, bars, window=(shown[0], shown[1], shown[2], shown[3]), func=finish)
@@ -219,7 +224,22 @@ def _legal(out: vs.VideoNode, clip: vs.VideoNode, levels: str, bits: int) -> vs.
     return out.std.RemoveFrameProps(["DS9VS_SourceMax"])
 
 
-def _options(preset: str) -> FinishOptions:
+def _light(numbers: Sequence[int]) -> Light:
+    if isinstance(numbers, str) or len(numbers) != 2 or not all(isinstance(n, int) for n in numbers):
+        raise CustomValueError("light is a Light, or two whole numbers: MaxCLL and MaxFALL.", finish, numbers)
+    return Light(max_cll=numbers[0], max_fall=numbers[1])
+
+
+def finish_options(preset: str) -> FinishOptions:
+    """What a preset of `presets/finish`, or the .toml at that path, says.
+
+    Raises:
+        CustomValueError: There is no such preset, or it names an option that there is not.
+
+    Example:
+        >>> finish_options("safe").noise
+        0.7
+    """
     table = load_toml(preset_path("finish", preset, finish), finish)
     table["deband"] = to_options(DebandOptions, table.get("deband", {}), finish)
     return to_options(FinishOptions, table, finish)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from vapoursynth import core
 
 from ds9vs.encode import x265_args
 from ds9vs.finish import deband, finish
+from ds9vs.finish.output import finish_options
 from ds9vs.grain import GrainModel, add_grain, gaussian_spectrum
 from ds9vs.grain.calibrate import coded
 
@@ -124,6 +126,10 @@ def main() -> None:
                 chroma=(0.4,) * 2,
             )
             bare = {"deband": False, "dither": "none"}
+            # What grain of a quarter lacks of finish's noise, as restore() lays it.
+            safe = finish_options("safe")
+            lacking = max(0.0, safe.noise**2 - (film.sigma[2] / 4) ** 2) ** 0.5
+            held = deband(big, options=replace(safe.deband, noise=lacking))
             rows = {
                 "truth, finish without noise": finish(truth, **size, noise=0),
                 "disc, enlarged only": finish(disc, **size, **bare),
@@ -133,6 +139,8 @@ def main() -> None:
                 "disc, clean": finish(disc, **size, preset="clean"),
                 "disc, grain, no deband": finish(add_grain(big, film), deband=False),
                 "disc, deband, grain (restore)": finish(add_grain(deband(big), film), deband=False),
+                "disc, quarter of it, no noise": finish(add_grain(deband(big), film, strength=0.25), deband=False),
+                "disc, quarter of it (restore)": finish(add_grain(held, film, strength=0.25), deband=False),
             }
             for row, clip in rows.items():
                 if given.only and not row.startswith(tuple(given.only.split(","))):
