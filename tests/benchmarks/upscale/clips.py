@@ -235,7 +235,7 @@ SETS: dict[str, tuple[Clip, ...]] = {
         ),
         Clip(name="ruins", file="162511.webp", build=photograph(native=True, pan=(1.3, 0.3)), crop=(100, 60, 128)),
         Clip(name="bunny", file="package/video.mp4", build=film(600), get=BUNNY, crop=(250, 280, 128)),
-        Clip(name="titles", build=effects(("credits",), 57), crop=(120, 190, 128)),
+        Clip(name="titles", build=effects(("credits",), 57), crop=(250, 30, 128)),
         Clip(name="stars", build=effects(("stars",), 57), crop=(420, 330, 128)),
         Clip(name="wormhole", build=effects(("wormhole", "stars"), 57), crop=(290, 190, 128)),
         Clip(
