@@ -1,15 +1,16 @@
 """Upscaling benchmark: networks beside Lanczos and the truth, on film that went through a simulated disc.
 
-    python tests/benchmarks/upscale [--data FOLDER]... [--set report|tune] [--clips face,stars] [--frames 6]
+    python tests/benchmarks/upscale [--data FOLDER]... [--set report|large|tune] [--clips face,stars] [--frames 6]
                                     [--rate 5] [--models upconv_7_photo,a.onnx] [--slow 3] [--backend auto]
                                     [--work FOLDER] [--out upscale] [--speed] [--verify WHEELS]
 
-Clips (see `clips`): a truth of 704x480, halved, telecined 2:3, coded as interlaced MPEG-2 at a DVD's rate scaled with
-the area (--rate, in Mb/s of a whole disc), woven back by the known plan, and enlarged 2x by every method. Files are
-looked for below the folders of --data (default: ../shared/data beside the checkout); clips whose file is absent are
-left out, and said. --models: names of the registry or .onnx files; default: all that are on this machine. A network
-that takes over 2 s a picture is asked for the first --slow pictures of each clip only, and compared with Lanczos on
-those. --work keeps clips and what networks gave, so that guard and steady() are measured again in seconds.
+Clips (see `clips`): a truth of 704x480 (or larger), halved, telecined 2:3, coded as interlaced MPEG-2 at a DVD's rate
+scaled with the area (--rate, in Mb/s of a whole disc), woven back by the known plan, and enlarged by every method to
+the truth's size. Files are looked for below the folders of --data (default: ../shared/data beside the checkout); clips
+whose file is absent are left out, and said. --models: names of the registry or .onnx files; default: all that are on
+this machine. A network that takes over 2 s a picture is asked for the first --slow pictures of each clip only, and
+compared with Lanczos on those. --work keeps clips and what networks gave, so that guard and steady() are measured again
+in seconds.
 
 Columns: PSNR, SSIM and XPSNR of luma, SSIMULACRA2; what of the first and third is over Lanczos's on the same pictures;
 LR: low frequencies (sigma 2) against the disc's, and how far over the truth's own; warp: motion-compensated warping

@@ -1,11 +1,11 @@
-"""The clips of the upscaling benchmark: a truth of 704x480 (or less), and what a disc of half its size keeps of it.
+"""The clips of the upscaling benchmark: a truth, and what a smaller disc keeps of it.
 
 May import `ds9vs`. Makes and keeps clips; scores nothing. A clip is film of 24 pictures a second: reduced to half size,
 telecined 2:3 with chroma sampled field by field, coded as interlaced MPEG-2 at a DVD's rate scaled with the area,
 decoded, and woven back by the plan that is known here. So nothing between disc and network errs but the coding.
 
-Two sets of clips: "report" is what figures are told of, and our own networks were trained on nothing of it; "tune",
-which they may have seen, shares no file, seed, rate or scene with it.
+Three sets of clips: "report" is what figures are told of, and our own networks were trained on nothing of it; nor of
+"large", discs of full size to 1408x960 and to 2880x2160; "tune", which they may have seen, shares nothing with them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from ds9vs.simulate.vfx import Image, draw, over
 
 __all__ = ["AROUND", "LEAD", "SETS", "Clip", "Made", "keep", "kept", "make", "missing"]
 
-WIDTH, HEIGHT = 704, 480
+SIZE = (704, 480)
+"""Of a truth, unless its builder is told another."""
 LEAD = 16
 """Pictures of film that are coded before those that are looked at, so that the rate control has settled."""
 AROUND = 2
 """Pictures before and after those that are looked at, which networks may see."""
-RATE = {"report": 5e6, "tune": 4.2e6}
+RATE = {"report": 5e6, "large": 5e6, "tune": 4.2e6}
 """Bits a second of the whole disc at 720x480, unless told; less for a smaller picture, by its area."""
 
 type Builder = Callable[[Path | None, int], vs.VideoNode]
@@ -49,6 +50,8 @@ class Clip:
     """End of the path of the file that it is made of, below one of the folders given; None: it is drawn."""
     get: str = "see the index of the shared footage"
     """How to come by the file."""
+    disc: tuple[int, int] | None = None
+    """Width and height of the disc's pictures; None: half the truth's."""
     crop: tuple[int, int, int] | None = None
     """For the sheet of crops: left, top (even) and side of a square in the truth."""
 
@@ -61,7 +64,7 @@ class Made:
     truth: vs.VideoNode
     """YUV444P16, BT.601."""
     source: vs.VideoNode
-    """YUV422P8, half as wide and high: what the disc gives."""
+    """YUV422P8, smaller: what the disc gives."""
     wider: vs.VideoNode
     """The source with `AROUND` pictures more at either end, for networks that look at neighbours."""
     kbits: float
@@ -132,7 +135,7 @@ def _tagged(clip: vs.VideoNode) -> vs.VideoNode:
     return clip.std.RemoveFrameProps().std.SetFrameProps(_Matrix=6, _Range=0, _FieldBased=0)
 
 
-def film(start: int, *, centre: float = 0.5) -> Builder:
+def film(start: int, *, centre: float = 0.5, size: tuple[int, int] = SIZE) -> Builder:
     """The film from a picture on, a 4:3 window of it."""
 
     def build(path: Path | None, count: int) -> vs.VideoNode:
@@ -142,7 +145,7 @@ def film(start: int, *, centre: float = 0.5) -> Builder:
                 clip = clip.std.SetFrameProps(_Matrix=1)  # both films are larger than DVDs and say nothing
         width = min(clip.width, clip.height * 4 / 3)
         clip = clip.resize.Lanczos(
-            WIDTH, HEIGHT, format=vs.YUV444P16, src_left=(clip.width - width) * centre, src_width=width, matrix_s="170m"
+            *size, format=vs.YUV444P16, src_left=(clip.width - width) * centre, src_width=width, matrix_s="170m"
         )
         return _tagged(clip)
 
@@ -155,11 +158,12 @@ def photograph(
     at: tuple[float, float] = (0.5, 0.5),
     pan: tuple[float, float] = (1.7, 0.6),
     native: bool = False,
+    size: tuple[int, int] = SIZE,
 ) -> Builder:
     """A camera over a photograph: it pans by samples of the truth a picture, and comes nearer by 0.12 % of its width.
 
-    The window is the widest 704x480 one, divided by `zoom`; `native`: of the photograph's own samples, as large as
-    fits in multiples of 32.
+    The window is the widest one of that shape, divided by `zoom`; `native`: of the photograph's own samples, as large
+    as fits in multiples of 32.
     """
 
     def build(path: Path | None, count: int) -> vs.VideoNode:
@@ -171,10 +175,10 @@ def photograph(
         margin = 1.1
         if native:
             width, height = (int(side / margin) // 32 * 32 for side in (still.width, still.height))
-            width, height = min(width, WIDTH), min(height, HEIGHT)
+            width, height = min(width, size[0]), min(height, size[1])
             scale = 1.0
         else:
-            width, height = WIDTH, HEIGHT
+            width, height = size
             scale = min(still.width / width, still.height / height) / margin / zoom
         pictures = []
         for n in range(count):
@@ -197,14 +201,14 @@ def effects(names: Sequence[str], seed: int, *, begin: float = 1.0, below: Build
 
     def build(path: Path | None, count: int) -> vs.VideoNode:
         black = [16 << 8, 128 << 8, 128 << 8]
-        blank = core.std.BlankClip(format=vs.YUV444P16, width=WIDTH, height=HEIGHT, length=count, color=black)
+        blank = core.std.BlankClip(format=vs.YUV444P16, width=SIZE[0], height=SIZE[1], length=count, color=black)
         ground = below(path, count) if below else blank
         ground = ground.resize.Bicubic(format=vs.YUV422P16)
 
         def paint(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
             image = Image(*(np.asarray(f[plane]).astype(np.float32) / np.float32(256) for plane in range(3)))
             for name in names:
-                image = over(image, draw(name, begin + n / 24, WIDTH, HEIGHT, seed=seed))
+                image = over(image, draw(name, begin + n / 24, *SIZE, seed=seed))
             f = f.copy()
             for plane in range(3):
                 np.asarray(f[plane])[:] = np.clip(image[plane] * 256 + 0.5, 0, 65535).astype(np.uint16)
@@ -243,6 +247,20 @@ SETS: dict[str, tuple[Clip, ...]] = {
             build=effects(("phaser",), 57, below=photograph(pan=(0.0, 0.0))),
         ),
     ),
+    "large": (
+        Clip(
+            name="bunny", file="package/video.mp4", get=BUNNY, crop=(500, 560, 256),
+            build=film(600, size=(1408, 960)),
+        ),
+        Clip(
+            name="crowd", file="validation_afe3676bbfcf7183d697ff7b5d5bd45b.jpg", crop=(440, 420, 256),
+            build=photograph(zoom=1.0, at=(0.6, 0.8), pan=(-4.6, 0.8), size=(1408, 960)),
+        ),
+        Clip(
+            name="board", file="IMG_20200827_231612.jpg", disc=(720, 480), crop=(1300, 900, 384),
+            build=photograph(at=(0.5, 0.5), pan=(5.1, 2.4), size=(2880, 2160)),
+        ),
+    ),
     "tune": (
         Clip(name="face", file="tos_g_interior_explosion.mkv", build=film(578, centre=0.75), crop=(300, 60, 128)),
         Clip(
@@ -275,9 +293,9 @@ def _woven(frames: vs.VideoNode) -> vs.VideoNode:
     return fields.std.DoubleWeave(tff=True)[::2].std.SetFieldBased(0)
 
 
-def _disc(truth: vs.VideoNode, rate: float, folder: Path) -> tuple[vs.VideoNode, float]:
-    """The truth through a disc of half its size."""
-    width, height = truth.width // 2, truth.height // 2
+def _disc(truth: vs.VideoNode, size: tuple[int, int], rate: float, folder: Path) -> tuple[vs.VideoNode, float]:
+    """The truth through a disc of that size."""
+    width, height = size
     share = width * height / (720 * 480)
     half = truth.resize.Bicubic(width, height, format=vs.YUV422P16)
     tape = _telecined(half).resize.Bicubic(format=vs.YUV420P8, dither_type="none")
@@ -321,7 +339,8 @@ def make(clip: Clip, frames: int, rate: float, folders: Sequence[Path], work: Pa
         folder.mkdir(parents=True, exist_ok=True)
         length = -(-(LEAD + frames + AROUND) // 4) * 4
         keep(clip.build(_found(clip, folders), length), truth)
-        pictures, kbits = _disc(kept(truth)[0], rate, folder)
+        whole = kept(truth)[0]
+        pictures, kbits = _disc(whole, clip.disc or (whole.width // 2, whole.height // 2), rate, folder)
         keep(pictures, source)
         files.write_json(told, {"kbits": kbits}, "benchmark")
     window = slice(LEAD, LEAD + frames)
