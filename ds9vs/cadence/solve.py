@@ -85,8 +85,10 @@ _CUT = np.array([-9.2, 3.0, 2.35, 0.9, 1.2])
 """Logistic regression of cuts, fitted on simulated tapes: a constant, and weights of the logarithms in `_cuts`."""
 _STIRS = 0.3
 """8-bit codes by which luma changes in any case."""
+_PART = CHUNK // 2
+"""Fields that are reduced at once: some 100 MB on each core."""
 _HALO = 24
-"""Fields read on each side of a chunk."""
+"""Fields read on each side of them."""
 _LUMA_STEP, _ACTIVITY_STEP = 32, 20
 _REACH = 3
 """Fields on each side over which a block is asked for its layer: sprites leave a block after some five fields."""
@@ -486,7 +488,7 @@ def _reduce(evidence: Evidence, noise: _Noise, states: _States, patterns: tuple[
     """Keep of each field what the path needs; blocks go as they came. On all cores: numpy works outside Python."""
 
     def chunk(first: int) -> tuple[NDArray[np.generic], ...]:
-        start, stop = max(0, first - _HALO), min(evidence.fields, first + CHUNK)
+        start, stop = max(0, first - _HALO), min(evidence.fields, first + _PART)
         grids = evidence.read(start, stop + _HALO)
         cut = _cuts(grids)
         d, s, n = grids.energies()
@@ -521,7 +523,7 @@ def _reduce(evidence: Evidence, noise: _Noise, states: _States, patterns: tuple[
         return tuple(column[first - start : stop - start] for column in columns)
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        parts = list(pool.map(chunk, range(0, evidence.fields, CHUNK)))
+        parts = list(pool.map(chunk, range(0, evidence.fields, _PART)))
     return _Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
