@@ -257,7 +257,7 @@ SETS: dict[str, tuple[Clip, ...]] = {
             build=photograph(zoom=1.0, at=(0.6, 0.8), pan=(-4.6, 0.8), size=(1408, 960)),
         ),
         Clip(
-            name="board", file="IMG_20200827_231612.jpg", disc=(720, 480), crop=(1300, 900, 384),
+            name="board", file="IMG_20200827_231612.jpg", disc=(720, 480), crop=(1300, 900, 256),
             build=photograph(at=(0.5, 0.5), pan=(5.1, 2.4), size=(2880, 2160)),
         ),
     ),
