@@ -510,10 +510,10 @@ def grain_import(
     _say(f"{target}: from {table.name}")
 
 
-def _size(text: str, func: Callable[..., Any]) -> tuple[int, int]:
+def _size(text: str, func: Callable[..., Any], example: str = "2880x2160") -> tuple[int, int]:
     numbers = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
     if numbers is None:
-        raise CustomValueError(f"--size is {text!r}; give width and height, e.g. 2880x2160.", func)
+        raise CustomValueError(f"--size is {text!r}; give width and height, e.g. {example}.", func)
     return int(numbers[1]), int(numbers[2])
 
 
@@ -632,16 +632,14 @@ def engine_build(
     """Build an engine for pictures of one size, and keep it."""
     from .upscale import engine_build as build
 
-    numbers = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", size)
-    if numbers is None:
-        raise CustomValueError(f"--size is {size!r}; give width and height, e.g. 704x480.", build)
+    picture = _size(size, build, "704x480")
     if backend not in ("trt", "trt_rtx"):
         raise CustomValueError(f"--backend is {backend!r}; give trt or trt_rtx.", build)
     if precision not in ("fp16", "f32"):
         raise CustomValueError(f"--precision is {precision!r}; give fp16 or f32.", build)
     kind: Literal["trt", "trt_rtx"] = "trt" if backend == "trt" else "trt_rtx"
     bits: Literal["fp16", "f32"] = "fp16" if precision == "fp16" else "f32"
-    _say(build(model, (int(numbers[1]), int(numbers[2])), backend=kind, precision=bits, force=force))
+    _say(build(model, picture, backend=kind, precision=bits, force=force))
 
 
 @engine_app.command("tune")

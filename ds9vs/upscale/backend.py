@@ -25,7 +25,7 @@ from ..errors import CustomRuntimeError, CustomValueError
 from .devices import cpu_has_bf16, cuda_devices, free_memory, processor, vulkan_devices
 from .engine import EngineKind, find_engine
 from .network import Network
-from .settings import Setting, describe, find_setting
+from .settings import Setting, find_setting
 from .tile import Tiling, cut, pad_to, paste, plan_tiles, smaller
 
 __all__ = [
@@ -546,7 +546,16 @@ def infer(
 
 def measured(backend: Backend, network: Network, size: tuple[int, int]) -> Setting:
     """What a measured setting of a backend depends on, as it is now."""
-    return describe(network, size, backend.name, backend.computes, backend.release, backend.device_name)
+    return Setting(
+        model=network.name,
+        model_sha256=network.sha256,
+        width=size[0],
+        height=size[1],
+        backend=backend.name,
+        precision=backend.computes,
+        release=backend.release,
+        device=backend.device_name,
+    )
 
 
 def _planned(
@@ -687,26 +696,39 @@ def _report(backend: Backend, path: Path) -> BackendReport:
     if reason is not None:
         return BackendReport(name=backend.name, ran=False, said=f"not run: {reason}")
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", _CHECK, backend.name, str(path)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=REPORT_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        )
+        said = ask_child(_CHECK, [backend.name, str(path)], "probe", REPORT_SECONDS, explain_backends)
     except subprocess.TimeoutExpired:
         return BackendReport(name=backend.name, ran=False, said=f"failed: no answer in {REPORT_SECONDS} s")
-    said = [line.split() for line in done.stdout.splitlines() if line.startswith("probe ")]
-    if done.returncode or not said:
-        last = (done.stderr.strip().splitlines() or [f"the process ended with code {done.returncode}"])[-1]
-        return BackendReport(name=backend.name, ran=False, said=f"failed: {last[:200]}")
-    error = float(said[-1][3])
-    right = said[-1][1:3] == ["64", "32"] and error < 0.01
+    except CustomRuntimeError as failed:
+        return BackendReport(name=backend.name, ran=False, said=f"failed: {str(failed.message)[:200]}")
+    error = float(said[2])
+    right = said[:2] == ["64", "32"] and error < 0.01
     verdict = f"ran, largest error {error:.4f}" if right else f"failed: a wrong picture (error {error:.4f})"
     return BackendReport(name=backend.name, ran=right, said=verdict)
+
+
+def ask_child(code: str, words: Sequence[str], mark: str, seconds: float, func: Func) -> list[str]:
+    """Run a piece of Python in a process of its own, which may crash; the words that it printed last after `mark`.
+
+    Raises:
+        subprocess.TimeoutExpired: It gave no answer in time.
+        CustomRuntimeError: It failed; the message is the last line that it said.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=seconds,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    said = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith(f"{mark} ")]
+    if done.returncode or not said:
+        lines = done.stderr.strip().splitlines() or [f"the process ended with code {done.returncode}"]
+        raise CustomRuntimeError(lines[-1], func)
+    return said[-1]
 
 
 def _check_network() -> bytes:

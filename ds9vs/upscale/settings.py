@@ -1,7 +1,7 @@
 """Tiles and streams that were measured on this machine: kept by `tune`, found again for a picture's size, or explained.
 
-May import the ground rooms and `network`. A setting is a small JSON file; one that cannot be read or was measured under
-other conditions is passed over with a sentence, never an error.
+May import the ground rooms and `registry`. A setting is a small JSON file; one that cannot be read or was measured
+under other conditions is passed over with a sentence, never an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from .. import files
-from .network import Network
 from .registry import store
 
 __all__ = ["Setting", "settings_dir", "settings_list"]
@@ -89,22 +88,6 @@ def settings_dir() -> Path:
     """
     named = os.environ.get("DS9VS_SETTINGS")
     return Path(named).expanduser().absolute() if named else store().parent / "settings"
-
-
-def describe(
-    network: Network, size: tuple[int, int], backend: str, precision: str, release: str, device: str
-) -> Setting:
-    """What a setting depends on, as it is now, with nothing measured."""
-    return Setting(
-        model=network.name,
-        model_sha256=network.sha256,
-        width=size[0],
-        height=size[1],
-        backend=backend,
-        precision=precision,
-        release=release,
-        device=device,
-    )
 
 
 def find_setting(now: Setting) -> tuple[Setting | None, str | None]:

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
@@ -20,7 +19,18 @@ from vapoursynth import core
 
 from .. import files
 from ..errors import CustomRuntimeError, CustomValueError
-from .backend import BACKENDS, Backend, Ncnn, OpenVinoGpu, OrtCuda, TensorRt, measured, named_backend, select_backend
+from .backend import (
+    BACKENDS,
+    Backend,
+    Ncnn,
+    OpenVinoGpu,
+    OrtCuda,
+    TensorRt,
+    ask_child,
+    measured,
+    named_backend,
+    select_backend,
+)
 from .devices import gpu_memory, peak_memory
 from .engine import engine_build
 from .registry import load_model
@@ -176,27 +186,13 @@ def _measure(model: str, now: Setting, backend: Backend, tiling: Tiling, seconds
     asked = json.dumps([model, [now.width, now.height], backend.name, options, tiling.tile, seconds])
     code = "import sys; from ds9vs.upscale.tune import _child; _child(sys.argv[1])"
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", code, asked],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=ENOUGH,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        )
+        speed, memory = ask_child(code, [asked], "measured", ENOUGH, engine_tune)
     except subprocess.TimeoutExpired:
         raise CustomRuntimeError(f"It gave no answer in {ENOUGH} s.", engine_tune) from None
-    said = [line.split() for line in done.stdout.splitlines() if line.startswith("measured ")]
-    if done.returncode or not said:
-        last = (done.stderr.strip().splitlines() or [f"the process ended with code {done.returncode}"])[-1]
-        raise CustomRuntimeError(last[:300], engine_tune)
+    except CustomRuntimeError as failed:
+        raise CustomRuntimeError(str(failed.message)[:300], engine_tune) from None
     streams = int(options.get("num_streams", 1))
-    memory = int(said[-1][2])
-    return replace(
-        now, tile=tiling.tile, num_streams=streams, speed=round(float(said[-1][1]), 4), memory=memory or None
-    )
+    return replace(now, tile=tiling.tile, num_streams=streams, speed=round(float(speed), 4), memory=int(memory) or None)
 
 
 def _child(asked: str) -> None:
