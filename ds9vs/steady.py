@@ -1,11 +1,12 @@
-"""Temporal stability after upscaling: detail that a net invents anew in every picture is averaged along true motion.
+"""Temporal stability after upscaling: what a net, or the disc's coding, made anew in every picture is averaged along
+true motion.
 
 May import the ground rooms only. Knows no net: any enlargement and the clip it was made from will do.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import vapoursynth as vs
 from vapoursynth import core
@@ -17,16 +18,24 @@ __all__ = ["steady"]
 
 BLOCK = 16
 """Side of a block of the motion search, in samples at source size; it is then halved."""
-AGREES, DIFFERS = 2.0, 5.0
-"""Codes of 255 by which a moved neighbour of the source may miss it: full weight below, none above."""
-CLEAN, MISSED = 0.7, 6.0
-"""Codes of 255: what moved neighbours of a source miss on average beyond the first is its noise, and is allowed for;
-a block is counted with the second at most."""
-TRUST = 18.0
-"""Codes of 255: detail that differs by this from its moved neighbour has 1/e of the weight."""
-GAUSS = [math.exp(-((n / 2) ** 2) / 2) for n in range(-6, 7)]
-"""Sigma of 2 samples of the source: what is lower is left alone (a guard locks it). A real low-pass, since what
-decimation alone leaves does not move with the picture."""
+FARTHEST = 6
+"""Pictures on either side that may be asked for."""
+PAD = 16
+"""Samples around a picture at source size that motion may reach."""
+CAP = 5.0
+"""Codes of 255: what moved neighbours miss in 17x17 samples of the source is the noise there, at most this. What the
+farthest miss beyond the nearest is motion or change, and is taken off as if it grew evenly with the distance."""
+LEAST, SHARE = 0.2, 3.0
+"""The unit of what tells something: the noise there, plus the first in codes of 255, plus the second times the mean
+noise of the picture. Simulated discs have noise from a twentieth of a code (stars) to 5 codes (foliage); thresholds in
+codes lost 1 to 3 points of SSIMULACRA2 on effects."""
+LEANS = 0.45
+"""Units by which 3x3 samples may miss in one direction: noise hardly does, what is uncovered, fades, swirls or boils
+does. Full weight below, none at twice that. 0.5 gains 0.1 points of SSIMULACRA2 and loses 0.4 where smoke boils."""
+ALONE = 0.33
+"""Weight of a neighbour beyond what the one as far on the other side has: with both, what changes evenly cancels."""
+TRUST = 24.0
+"""Codes of 255: a sample that differs by this from its moved neighbour gives it 1/e of the weight."""
 CHANGED_SAD, CHANGED_SHARE = 400, 51.0
 """A cut: SAD of an 8x8 block at 8 bit from which it has changed, and the share of such blocks in per cent."""
 
@@ -38,23 +47,24 @@ picture larger by factor.
 """
 
 
-def steady(clip: vs.VideoNode, source: vs.VideoNode, *, strength: float = 1.0) -> vs.VideoNode:
-    """Calm the shimmer of an enlargement by averaging its fine luma detail with that of both neighbours in time.
+def steady(clip: vs.VideoNode, source: vs.VideoNode, *, radius: int = 3, strength: float = 1.0) -> vs.VideoNode:
+    """Calm an enlargement by averaging its luma with that of its neighbours in time, moved onto it.
 
     The motion is the source's own: vectors are found on the clean small pictures and scaled, so that wobble cannot lead
-    them. Only detail finer than about two samples of the source is averaged (what a guard does not lock to the source;
-    fades and lighting stay as they are), only where the source, moved along the same vectors, matches itself within 2
-    to 5 codes of 255, its noise allowed for (nothing uncovered or hidden takes part, so nothing ghosts), and never
-    across a cut: by the `_SceneChange*` or `DS9VS_Shot` of either clip, and by what the vectors say. Chroma is left
-    alone.
+    them. A neighbour counts only where the source, moved along the same vectors, misses itself by
+    no more than noise does, to neither side (nothing uncovered or hidden takes part, so nothing ghosts; fades and
+    lighting stay as they are), and never across a cut: by the `_SceneChange*` or `DS9VS_Shot` of either clip, and by
+    what the vectors say. Chroma is left alone.
 
-    Wobble that is independent from picture to picture drops to between a third and two thirds. Give it what wobbles or
-    came from a disc, whose coding noise is calmed too: a plain enlargement of an uncoded source has nothing to gain,
-    and loses up to 5 points of SSIMULACRA2 where much moves. 0.1 to 0.3 s a picture of 2880x2160 on two cores.
+    Wobble and the disc's coding noise fall, and what several pictures know of a detail comes together. So does grain:
+    measure it before (`measure_grain`), give it back after (`reinject_grain`). Give it what wobbles or came from a
+    disc: a plain enlargement of an uncoded source has nothing to gain, and loses where much moves. With a radius of 3,
+    0.3 to 0.6 s a picture of 2880x2160 on two cores.
 
     Args:
         clip: The enlargement, YUV or GRAY of 8 to 16 bit.
         source: What it was made from: YUV or GRAY of 8 to 16 bit, the same pictures, at least 32x32, not larger.
+        radius: How many pictures before and after each may take part, 1 to 6. Time grows with it.
         strength: 0 (returns `clip` itself) to 1.
 
     Returns:
@@ -62,7 +72,7 @@ def steady(clip: vs.VideoNode, source: vs.VideoNode, *, strength: float = 1.0) -
 
     Raises:
         CustomValueError: The lengths or formats do not suit, the source is larger than the clip or too small, or the
-            strength is not between 0 and 1.
+            radius or strength is out of range.
         CustomRuntimeError: A plugin is missing.
 
     Example:
@@ -70,9 +80,12 @@ def steady(clip: vs.VideoNode, source: vs.VideoNode, *, strength: float = 1.0) -
         >>> steady(source.resize.Bicubic(128, 96), source).width
         128
     """
-    for function in ("mvu.Super", "mvu.Analyse", "mvu.Recalculate", "mvu.Compensate", "mvu.SCDetection", "akarin.Expr"):
+    for function in (
+        *("mvu.Super", "mvu.Analyse", "mvu.Recalculate", "mvu.Compensate", "mvu.SCDetection"),
+        *("akarin.Expr", "akarin.PropExpr"),
+    ):
         require(function, steady)
-    _check(clip, source, strength)
+    _check(clip, source, radius, strength)
     if strength == 0 or clip.num_frames == 1:
         return clip
     factor = max(
@@ -88,14 +101,9 @@ def steady(clip: vs.VideoNode, source: vs.VideoNode, *, strength: float = 1.0) -
     luma = _gray16(clip)
     if (luma.width, luma.height) != (factor * width, factor * height):
         luma = luma.resize.Point(factor * width, factor * height, src_width=factor * width, src_height=factor * height)
-    low = luma.resize.Bilinear(width, height).std.Convolution(GAUSS, mode="h").std.Convolution(GAUSS, mode="v")
-    low = low.resize.Bicubic(luma.width, luma.height)
-    detail = core.akarin.Expr([luma, low], "x y - 32768 +")
-    terms = [luma, detail]
-    for delta in (-1, 1):
-        terms += _neighbour(clip, source, small, detail, factor, delta)
     form = _format(clip)
-    plane = core.akarin.Expr(terms, _average(strength)).std.CropAbs(clip.width, clip.height)
+    plane = _averaged(clip, source, small, luma, min(radius, clip.num_frames - 1), strength)
+    plane = plane.std.CropAbs(clip.width, clip.height)
     if form.bits_per_sample < 16:
         gray = form.replace(color_family=vs.GRAY, subsampling_w=0, subsampling_h=0)
         plane = core.akarin.Expr([plane], f"x {1 << (16 - form.bits_per_sample)} /", gray.id)
@@ -104,52 +112,79 @@ def steady(clip: vs.VideoNode, source: vs.VideoNode, *, strength: float = 1.0) -
     return plane.std.RemoveFrameProps().std.CopyFrameProps(clip)
 
 
-def _neighbour(
-    clip: vs.VideoNode, source: vs.VideoNode, small: vs.VideoNode, detail: vs.VideoNode, factor: int, delta: int
-) -> list[vs.VideoNode]:
-    """The detail of the neighbour in time (delta -1 or 1) moved onto each picture, and where to trust it (GRAY8).
+@dataclass(frozen=True)
+class _Neighbour:
+    """A picture some places away, moved onto each at source size."""
 
-    Two blank frames go before everything that mvu sees: it asks for its first frame as soon as a script is evaluated,
-    which must not start a net.
+    vectors: vs.VideoNode
+    """Behind blank pictures."""
+    missed: vs.VideoNode
+    """|picture - neighbour|, GRAY16; DS9VS_Cut whether there is a cut, or nothing, between the two."""
+    leaning: vs.VideoNode
+    """The mean of picture - neighbour in 3x3 samples, around 32768."""
+
+
+def _averaged(
+    clip: vs.VideoNode, source: vs.VideoNode, small: vs.VideoNode, luma: vs.VideoNode, radius: int, strength: float
+) -> vs.VideoNode:
+    """The luma, averaged.
+
+    Blank frames go before everything that mvu sees: it asks for its first frame as soon as a script is evaluated, which
+    must not start a net.
     """
-    blank = [core.std.BlankClip(c, length=2, keep=True) + c for c in (small, detail)]
+    blank = radius + 1
+    behind, large = (core.std.BlankClip(c, length=blank, keep=True) + c for c in (small, luma))
+    factor = luma.width // small.width
     pel = 2 if factor == 1 else 4
-    pad = 16
-    searched = core.mvu.Super(blank[0], blksize=[BLOCK], overlap=[BLOCK // 2], pel=pel, pad=[pad])
-    found = core.mvu.Analyse(
-        searched, blksize=[BLOCK], overlap=[BLOCK // 2], delta=delta, chroma=0, search=3, searchparam=2, mvlambda=400
-    )
     fine, over = BLOCK // 2, BLOCK // 4
-    near = core.mvu.Super(blank[0], blksize=[fine], overlap=[over], pel=pel, pad=[pad], onelevel=1)
-    vectors = core.mvu.Recalculate(
-        near, found, blksize=[fine], overlap=[over], thsad=0, chroma=0, search=3, searchparam=2, mvlambda=400
-    )
-    cut = core.mvu.SCDetection(blank[0], vectors, thscd1=CHANGED_SAD, thscd2=CHANGED_SHARE)[2:]
-    moved = core.mvu.Compensate(blank[0], near, vectors, **NO_SCENES)[2:]
-    missed = core.akarin.Expr([small, moved], "x y - abs").std.Convolution([1] * 25)
-    noise = core.akarin.Expr([missed], f"x {256 * MISSED} min").std.PlaneStats(prop="DS9VS_Noise")
-    missed = _marked(missed.std.CopyFrameProps(noise), clip, source, cut, delta)
-    more = f"x.DS9VS_NoiseAverage 256 * {CLEAN} - 0 max M!"
-    near = f"{DIFFERS} M@ 2 * + x 256 / - {DIFFERS - AGREES} M@ + / 0 max 1 min 255 *"
-    match = core.akarin.Expr([missed], f"{more} x.DS9VS_Cut 0 {near} ?", vs.GRAY8)
-    match = match.std.Minimum().resize.Bilinear(detail.width, detail.height)
-    scaled = blank[1].std.CopyFrameProps(vectors, [f"MVUtensilsAnalysis{name}" for name in KEPT])
+    coarse = {"blksize": [BLOCK], "overlap": [BLOCK // 2]}
+    finer = {"blksize": [fine], "overlap": [over]}
+    search = {"chroma": 0, "search": 3, "searchparam": 2, "mvlambda": 400}
+    first = core.mvu.Super(behind, **coarse, pel=pel, pad=[PAD])
+    near = core.mvu.Super(behind, **finer, pel=pel, pad=[PAD], onelevel=1)
+    sizes = {"blksize": [factor * fine], "overlap": [factor * over], "pad": [factor * PAD]}
+    big = core.mvu.Super(large, **sizes, pel=pel // factor, onelevel=1)
+    offsets = [k for k in range(-radius, radius + 1) if k]
+    vectors = {
+        k: core.mvu.Recalculate(near, core.mvu.Analyse(first, **coarse, delta=k, **search), **finer, thsad=0, **search)
+        for k in offsets
+    }
+    seen = core.mvu.SCDetection(behind, vectors[-1], thscd1=CHANGED_SAD, thscd2=CHANGED_SHARE)[blank:]
+    cuts = _cuts(clip, source, seen)
+    found = []
+    for k in offsets:
+        moved = core.mvu.Compensate(behind, near, vectors[k], **NO_SCENES)[blank:]
+        missed = core.akarin.Expr([small, moved], "x y - abs").std.CopyFrameProps(_between(cuts, k))
+        leaning = core.akarin.Expr([small, moved], "x y - 32768 +").std.Convolution([1] * 9)
+        found.append(_Neighbour(vectors[k], missed, leaning))
+    ends = [found[radius - 1], found[radius], found[0], found[-1]]
+    least = "{0}.DS9VS_Cut 65535 {0} ? {1}.DS9VS_Cut 65535 {1} ? min {2}!"
+    text = " ".join((least.format("x", "y", "N"), least.format("z", "a", "F")))
+    grows = f"F@ 65535 = 0 F@ N@ - 0 max {max(radius - 1, 1)} / ?"
+    noise = core.akarin.Expr([_box(one.missed, 17) for one in ends], f"{text} N@ {grows} - 0 max {256 * CAP} min")
+    noise = noise.std.PlaneStats(prop="DS9VS_Noise")
+    terms = [luma]
+    for one in found:
+        unit = f"z 256 / {LEAST} + z.DS9VS_NoiseAverage 256 * {SHARE} * +"
+        leans = f"2 x 32768 - abs 256 / {unit} / {LEANS} / - 0 max 1 min"
+        trust = core.akarin.Expr([one.leaning, one.missed, noise], f"{leans} y.DS9VS_Cut 0 255 ? *", vs.GRAY8)
+        trust = trust.std.Minimum().resize.Bilinear(luma.width, luma.height)
+        scaled = _scaled(large, one.vectors, small, factor, pel)
+        terms += [core.mvu.Compensate(large, big, scaled, **NO_SCENES)[blank:], trust]
+    return core.akarin.Expr(terms, _mean(len(found), strength))
+
+
+def _scaled(large: vs.VideoNode, vectors: vs.VideoNode, small: vs.VideoNode, factor: int, pel: int) -> vs.VideoNode:
+    """Vectors found at source size, as those of the enlargement."""
+    fine, over = BLOCK // 2, BLOCK // 4
     geometry = {
-        "BlkSizeX": fine, "BlkSizeY": fine, "OverlapX": over, "OverlapY": over, "HPad": pad, "VPad": pad,
+        "BlkSizeX": fine, "BlkSizeY": fine, "OverlapX": over, "OverlapY": over, "HPad": PAD, "VPad": PAD,
         "RealWidth": small.width, "RealHeight": small.height,
         "Width": _blocks(small.width, fine, over), "Height": _blocks(small.height, fine, over),
     }  # fmt: skip
+    scaled = large.std.CopyFrameProps(vectors, [f"MVUtensilsAnalysis{name}" for name in KEPT])
     scaled = scaled.std.SetFrameProps(**{f"MVUtensilsAnalysis{name}": factor * v for name, v in geometry.items()})
-    scaled = scaled.std.SetFrameProps(MVUtensilsAnalysisPel=pel // factor)
-    big = core.mvu.Super(
-        blank[1],
-        blksize=[factor * fine],
-        overlap=[factor * over],
-        pel=pel // factor,
-        pad=[factor * pad],
-        onelevel=1,
-    )
-    return [core.mvu.Compensate(blank[1], big, scaled, **NO_SCENES)[2:], match]
+    return scaled.std.SetFrameProps(MVUtensilsAnalysisPel=pel // factor)
 
 
 def _blocks(size: int, block: int, overlap: int) -> int:
@@ -158,31 +193,49 @@ def _blocks(size: int, block: int, overlap: int) -> int:
     return -(-(size - overlap) // step) * step + overlap
 
 
-def _marked(
-    target: vs.VideoNode, clip: vs.VideoNode, source: vs.VideoNode, detected: vs.VideoNode, delta: int
-) -> vs.VideoNode:
-    """Write `DS9VS_Cut` on `target`: whether there is a cut, or nothing, between each picture and its neighbour.
+def _box(plane: vs.VideoNode, side: int) -> vs.VideoNode:
+    return plane.std.Convolution([1] * side, mode="h").std.Convolution([1] * side, mode="v")
+
+
+def _cuts(clip: vs.VideoNode, source: vs.VideoNode, detected: vs.VideoNode) -> vs.VideoNode:
+    """Write `DS9VS_Cut`: whether there is a cut, or nothing, before each picture.
 
     A property that is missing is NaN and equal to nothing, itself included.
     """
-    here, there = ("_SceneChangePrev", "_SceneChangeNext") if delta < 0 else ("_SceneChangeNext", "_SceneChangePrev")
-    told = [f"y.{here} 1 =", f"N {0 if delta < 0 else clip.num_frames - 1} ="]
-    clips = [target, detected]
+    told = ["x._SceneChangePrev 1 =", "N 0 ="]
+    clips = [detected]
     for one in (clip, source):
         name, other = "xyzabcde"[len(clips)], "xyzabcde"[len(clips) + 1]
-        clips += [one, one[0] + one[:-1] if delta < 0 else one[1:] + one[-1]]
-        told += [f"{name}.{here} 1 =", f"{other}.{there} 1 ="]
+        clips += [one, one[0] + one[:-1]]
+        told += [f"{name}._SceneChangePrev 1 =", f"{other}._SceneChangeNext 1 ="]
         known = " ".join(f"{c}.DS9VS_Shot {c}.DS9VS_Shot =" for c in (name, other))
         told.append(f"{known} and {name}.DS9VS_Shot {other}.DS9VS_Shot = not and")
     text = " ".join(told) + " or" * (len(told) - 1)
     return core.akarin.PropExpr(clips, lambda: {"DS9VS_Cut": text})
 
 
-def _average(strength: float) -> str:
-    """X luma, y its detail; z and b the neighbours' moved detail, a and c their trust."""
-    change = "{0} y - 256 / D{0}! D{0}@ {1} / dup * -1 * exp {2} 255 / * W{0}!"
-    both = " ".join(change.format(moved, TRUST, trust) for moved, trust in (("z", "a"), ("b", "c")))
-    return f"{both} x Wz@ Dz@ * Wb@ Db@ * + 1 Wz@ + Wb@ + / {256 * strength} * +"
+def _between(cuts: vs.VideoNode, offset: int) -> vs.VideoNode:
+    """Write `DS9VS_Cut`: whether there is a cut, or an end, between each picture and the one `offset` places away."""
+    many = cuts.num_frames
+    steps = range(offset + 1, 1) if offset < 0 else range(1, offset + 1)
+    clips = [cuts[0] * -k + cuts[: many + k] if k < 0 else cuts[k:] + cuts[-1] * k if k else cuts for k in steps]
+    told = [f"{name}.DS9VS_Cut" for name in "xyzabcdefghijklm"[: len(clips)]]
+    told.append(f"N {many - offset} >=" if offset > 0 else f"N {-offset} <")
+    return core.akarin.PropExpr(clips, lambda: {"DS9VS_Cut": " ".join(told) + " or" * (len(told) - 1)})
+
+
+def _mean(neighbours: int, strength: float) -> str:
+    """X luma; then for each neighbour, in the order of time, its moved luma and its trust."""
+    names = "yzabcdefghijklmnopqrstuvw"
+    text, total, weights = "", "0", "1"
+    for k in range(neighbours):
+        moved, trust, other = names[2 * k], names[2 * k + 1], names[2 * (neighbours - k) - 1]
+        text += (
+            f"{moved} x - D! D@ {256 * TRUST} / dup * -1 * exp {trust} {ALONE} * {trust} {other} min {1 - ALONE} * +"
+        )
+        text += f" 255 / * W! D@ W@ * {total} + T{k}! W@ {weights} + W{k}! "
+        total, weights = f"T{k}@", f"W{k}@"
+    return f"{text} x {total} {weights} / {strength} * +"
 
 
 def _gray16(clip: vs.VideoNode) -> vs.VideoNode:
@@ -198,7 +251,7 @@ def _format(clip: vs.VideoNode) -> vs.VideoFormat:
     return clip.format
 
 
-def _check(clip: vs.VideoNode, source: vs.VideoNode, strength: float) -> None:
+def _check(clip: vs.VideoNode, source: vs.VideoNode, radius: int, strength: float) -> None:
     for what, one in (("clip", clip), ("source", source)):
         if one.format is None or not one.width or not one.height:
             raise CustomValueError(f"The {what} changes its format or size; split it where it changes.", steady)
@@ -216,5 +269,7 @@ def _check(clip: vs.VideoNode, source: vs.VideoNode, strength: float) -> None:
             f"the source must be at least {2 * BLOCK}x{2 * BLOCK} and not larger than the clip.",
             steady,
         )
+    if not 1 <= radius <= FARTHEST:
+        raise CustomValueError(f"radius is {radius}; it must be 1 to {FARTHEST} pictures.", steady)
     if not 0 <= strength <= 1:
         raise CustomValueError(f"strength is {strength}; it must be 0 to 1.", steady)

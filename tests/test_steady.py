@@ -23,8 +23,8 @@ from ds9vs.simulate import sample_footage
 from ds9vs.steady import steady
 
 
-def texture(width: int = 560, height: int = 420, seed: int = 11) -> vs.VideoNode:
-    return photograph(width, height, sharp=0.22, contrast=30, seed=seed)
+def texture(width: int = 560, height: int = 420, seed: int = 11, contrast: float = 30) -> vs.VideoNode:
+    return photograph(width, height, sharp=0.22, contrast=contrast, seed=seed)
 
 
 def camera(width: int, height: int, *, length: int = 6, fmt: int = vs.YUV444P16, seed: int = 11) -> vs.VideoNode:
@@ -79,6 +79,20 @@ class TestCalms:
         found = [inner(warping_error(steady(clip, source, strength=s), truth)) for s in (0, 0.3, 0.6, 1)]
         assert found == sorted(found, reverse=True) and found[3] < 0.7 * found[0]
 
+    def test_more_pictures_are_calmer(self) -> None:
+        truth = camera(240, 160, length=8)
+        source, clip = core.noise.Add(shrunk(truth, 120, 80), var=14, seed=8), wobbly(truth)
+        found = [inner(warping_error(steady(clip, source, radius=r), truth)) for r in (1, 2, 3)]
+        assert found == sorted(found, reverse=True) and found[2] < 0.85 * found[0]
+
+    def test_noise_of_all_frequencies_falls(self) -> None:
+        """Coding errs in whole blocks as well: what is coarser than a block of the disc is calmed with the rest."""
+        truth = camera(240, 160)
+        coarse = core.noise.Add(truth, var=16, seed=4, xsize=25, ysize=25)
+        source = shrunk(coarse, 120, 80)
+        errors = [pool_psnr(psnr(one, truth)[1:-1]) for one in (coarse, steady(coarse, source))]
+        assert errors[1] > errors[0] + 1
+
     def test_a_clip_without_wobble_is_hardly_touched(self) -> None:
         truth = camera(240, 160)
         found = psnr(steady(truth, shrunk(truth, 120, 80)), truth)
@@ -99,7 +113,7 @@ class TestCalms:
 
     @pytest.mark.parametrize("start", [20, 106, 196])
     def test_real_motion_never_costs_likeness(self, start: int, tmp_path: Path) -> None:
-        """SSIMULACRA2 of each picture of film with people in motion, from MPEG-2: with wobble, and without any."""
+        """SSIMULACRA2 of each picture of film with people and smoke, from MPEG-2: with wobble, and without any."""
         film = core.bs.VideoSource(str(sample_footage()), cachemode=0)[start : start + 6].std.CropAbs(384, 288, 160, 96)
         truth = film.resize.Bicubic(format=vs.YUV444P16).std.SetFrameProps(_Matrix=6)
         with (tmp_path / "raw.y4m").open("wb") as raw:
@@ -111,7 +125,8 @@ class TestCalms:
         plain = source.resize.Lanczos(384, 288, format=vs.YUV444P16)
         for clip in (wobbly(plain), plain):
             pairs = list(zip(ssimulacra2(truth, steady(clip, source)), ssimulacra2(truth, clip), strict=True))
-            assert all(ours >= theirs for ours, theirs in pairs), pairs
+            gains = [ours - theirs for ours, theirs in pairs]
+            assert np.mean(gains) > 1 and min(gains) >= 0, gains
 
     def test_stars_that_go_their_own_ways_keep_their_light(self) -> None:
         rng = np.random.default_rng(6)
@@ -163,11 +178,14 @@ class TestLeavesAlone:
         for n in range(6):
             assert abs(luma(calm, n).mean() - luma(fading, n).mean()) < 0.05
 
-    @pytest.mark.parametrize(("step", "pan"), [(12, 0.0), (12, 2.7), (5, 0.0), (24, -4.0)])
-    def test_what_an_object_uncovers_does_not_ghost(self, step: int, pan: float) -> None:
+    @pytest.mark.parametrize(
+        ("step", "pan", "contrast"), [(12, 0.0, 30), (12, 2.7, 30), (5, 0.0, 30), (24, -4.0, 30), (12, 0.0, 7)]
+    )
+    def test_what_an_object_uncovers_does_not_ghost(self, step: int, pan: float, contrast: float) -> None:
         """Error against the truth, where the object was one picture before or will be one after: never larger."""
         width, height = 288, 176
-        background, thing = texture(), texture(80, 100, seed=5).resize.Point(format=vs.YUV444P16)
+        background, thing = texture(contrast=contrast), texture(80, 100, seed=5, contrast=contrast)
+        thing = thing.resize.Point(format=vs.YUV444P16)
         block = core.std.BlankClip(format=vs.GRAY16, width=80, height=100, length=1, color=65535)
         pictures, masks = [], []
         for n in range(6):
@@ -178,14 +196,14 @@ class TestLeavesAlone:
             masks.append(block.std.AddBorders(**edges))
             pictures.append(core.std.MaskedMerge(behind, thing.std.AddBorders(**edges), masks[-1], first_plane=True))
         truth, where = core.std.Splice(pictures), core.std.Splice(masks)
-        clip = wobbly(truth)
+        clip = wobbly(truth, contrast / 2)
         calm = steady(clip, shrunk(truth, width // 2, height // 2))
         for n in range(1, 5):
             before, now, after = (luma(where, k) > 0 for k in (n - 1, n, n + 1))
             for region in (before & ~now, after & ~now):
                 errors = [np.mean((luma(one, n) - luma(truth, n))[region] ** 2) for one in (calm, clip)]
                 assert errors[0] <= errors[1] * 1.01
-            assert np.mean((luma(calm, n) - luma(truth, n))[now] ** 2) < 0.85 * 16
+            assert np.mean((luma(calm, n) - luma(truth, n))[now] ** 2) < 0.85 * contrast / 2
 
 
 class TestCuts:
@@ -199,9 +217,9 @@ class TestCuts:
         whole = digests(steady(clip, source))
         left = digests(steady(clip[:at], source[:at]))
         right = digests(steady(clip[at:], source[at:]))
-        assert (whole[at - 1] == left[at - 1]) is cut
-        assert (whole[at] == right[0]) is cut
-        assert whole[at - 2] == left[at - 2] and whole[at + 1] == right[1]
+        alone = left | {at + n: one for n, one in right.items()}
+        assert all((whole[n] == alone[n]) is cut for n in (at - 1, at))
+        assert not cut or whole == alone
 
     def test_none(self) -> None:
         self.check(*self.pair(), 4, cut=False)
@@ -242,12 +260,13 @@ def test_evaluating_asks_for_no_picture() -> None:
         asked.append(n)
         return f
 
-    clip, source = camera(240, 160), shrunk(camera(240, 160), 120, 80)
-    calm = steady(core.std.ModifyFrame(clip, clip, note), core.std.ModifyFrame(source, source, note))
+    clip, source = camera(240, 160, length=7), shrunk(camera(240, 160, length=7), 120, 80)
+    noted = [core.std.ModifyFrame(one, one, note) for one in (clip, source)]
+    calm = steady(noted[0], noted[1], radius=2)
     assert asked == []
     with calm.get_frame(3) as frame:
         assert digest(frame)
-    assert set(asked) == {2, 3, 4}
+    assert set(asked) == {1, 2, 3, 4, 5}
 
 
 def test_one_picture() -> None:
@@ -259,6 +278,8 @@ def test_one_picture() -> None:
     ("size", "small", "options", "says"),
     [
         ((64, 64), (32, 32), {"strength": 1.5}, "strength is 1.5"),
+        ((64, 64), (32, 32), {"radius": 0}, "radius is 0; it must be 1 to 6"),
+        ((64, 64), (32, 32), {"radius": 7}, "radius is 7"),
         ((64, 64), (32, 32), {"strength": float("nan")}, "must be 0 to 1"),
         ((64, 64), (128, 64), {}, "not larger than the clip"),
         ((64, 64), (30, 32), {}, "at least 32x32"),
