@@ -30,8 +30,8 @@ SIZE = (704, 480)
 """Of a truth, unless its builder is told another."""
 LEAD = 16
 """Pictures of film that are coded before those that are looked at, so that the rate control has settled."""
-AROUND = 2
-"""Pictures before and after those that are looked at, which networks may see."""
+AROUND = 4
+"""Pictures before and after those that are looked at, which networks and steadying may see, as within a shot."""
 RATE = {"report": 5e6, "large": 5e6, "tune": 4.2e6}
 """Bits a second of the whole disc at 720x480, unless told; less for a smaller picture, by its area."""
 
@@ -66,7 +66,7 @@ class Made:
     source: vs.VideoNode
     """YUV422P8, smaller: what the disc gives."""
     wider: vs.VideoNode
-    """The source with `AROUND` pictures more at either end, for networks that look at neighbours."""
+    """The source with `AROUND` pictures more at either end, for what looks at neighbours."""
     kbits: float
     """What the coded stream takes, in 1000 bits a second."""
 
@@ -79,19 +79,13 @@ def _planes(form: vs.VideoFormat, width: int, height: int) -> list[tuple[int, in
     return [(height, width), small, small][: form.num_planes]
 
 
-SLOW = 2.0
-"""Seconds a picture from which a network is slow."""
-
-
-def keep(clip: vs.VideoNode, path: Path, *, slow: int | None = None) -> None:
-    """Write a clip's samples and what tells of them; if pictures are slow to come, the first `slow` only."""
+def keep(clip: vs.VideoNode, path: Path) -> None:
+    """Write a clip's samples and what tells of them."""
     depth = np.dtype(np.uint16 if clip.format.bytes_per_sample == 2 else np.uint8)
     seconds: list[float] = []
     said = ""
     with files.atomic(path, keep) as temporary, temporary.open("wb") as out:
         for n in range(clip.num_frames):
-            if slow and n >= slow and min(seconds) > SLOW:
-                break
             start = time.perf_counter()
             with clip.get_frame(n) as frame:
                 seconds.append(time.perf_counter() - start)

@@ -6,6 +6,7 @@ guard or a stabiliser that changes is measured again in seconds.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,18 +46,31 @@ def missing_models(names: list[str]) -> dict[str, str]:
     }
 
 
-def _raw(made: Made, model: str, work: Path, slow: int, backend: str) -> tuple[vs.VideoNode, float, str]:
-    """What a network gives of a clip, unguarded, at its own scale: kept, or made now."""
+SLOW = 2.0
+"""Seconds a picture from which a network is slow."""
+
+
+def _raw(made: Made, model: str, work: Path, slow: int, backend: str) -> tuple[vs.VideoNode, int, float, str]:
+    """What a network gives of a clip, unguarded, at its own scale, kept or made now; and how many pictures lie around.
+
+    Of a slow network, the first `slow` pictures and one on either side.
+    """
     network = load_model(model, "benchmark")
     folder = work / "networks"
     folder.mkdir(parents=True, exist_ok=True)
-    made_of = f"{made.clip.name}-{made.source.num_frames}-{made.kbits:.1f}-{made.source.width}"
+    count = made.source.num_frames
+    made_of = f"{made.clip.name}-{count}-{made.kbits:.1f}-{made.source.width}"
     path = folder / f"{network.name}-{network.sha256[:10]}-{backend}-{made_of}.yuv"
     if not path.with_suffix(".json").exists():
         big = upscale(made.wider, model=model, guard=0, backend=backend)
-        keep(big[AROUND : AROUND + made.source.num_frames], path, slow=slow)
+        start = time.perf_counter()
+        for frame in big[AROUND : AROUND + 2].frames(close=True):
+            assert frame.width == big.width
+        is_slow = (time.perf_counter() - start) / 2 > SLOW
+        keep(big[AROUND - 1 : AROUND + slow + 1] if is_slow else big, path)
     clip, table = kept(path)
-    return clip, float(str(table["seconds"])), str(table["backend"])
+    around = AROUND if clip.num_frames == made.wider.num_frames else 1
+    return clip, around, float(str(table["seconds"])), str(table["backend"])
 
 
 def rows_of(made: Made, models: list[str], work: Path, *, slow: int, backend: str) -> Iterator[Method]:
@@ -69,14 +83,15 @@ def rows_of(made: Made, models: list[str], work: Path, *, slow: int, backend: st
     spline = made.source.resize.Spline36(width, height, format=vs.YUV444P16)
     yield Method(name="spline36", clip=spline, **nothing)  # type: ignore[arg-type]
     for model in models:
-        raw, seconds, said = _raw(made, model, work, slow, backend)
-        source = made.source[: raw.num_frames]
+        raw, around, seconds, said = _raw(made, model, work, slow, backend)
+        window = slice(around, raw.num_frames - around)
+        source = made.wider[AROUND - around :][: raw.num_frames]
         name = Path(model).stem if model.endswith(".onnx") else model
         held = guard(raw, source)
         if (raw.width, raw.height) != (width, height):
             raw, held = (_down(one, source, width, height) for one in (raw, held))
         for what, clip in (("", raw), (" + guard", held), (" + guard, steady", steady(held, source))):
-            yield Method(name=name + what, clip=clip, seconds=seconds, backend=said)
+            yield Method(name=name + what, clip=clip[window], seconds=seconds, backend=said)
 
 
 def _down(big: vs.VideoNode, source: vs.VideoNode, width: int, height: int) -> vs.VideoNode:
