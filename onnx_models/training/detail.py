@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from net import build, lanczos, lanczos_kernels, load_weights, save_weights
+from net import Sizes, build, load_weights, save_weights
+from structure import blur, gaussian
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
@@ -31,13 +32,6 @@ RAMP = 300
 """Steps until the critic has its whole share: it must learn first."""
 
 
-def gaussian(sigma: float) -> Tensor:
-    """A (1, 1, n, n) kernel."""
-    reach = math.ceil(2.5 * sigma)
-    line = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * sigma * sigma))
-    return (line[:, None] * line[None] / line.sum() ** 2)[None, None]
-
-
 class Looks:
     """What the two terms look at."""
 
@@ -46,17 +40,11 @@ class Looks:
 
     def detail(self, x: Tensor) -> Tensor:
         """What is finer than a Gaussian of one sample of the enlargement, in codes."""
-        return 219 * (x - self.blur(x, self.fine))
+        return 219 * (x - blur(x, self.fine))
 
     def energy(self, detail: Tensor) -> Tensor:
         """Its contrast around each sample, in codes."""
-        return (self.blur(detail.square(), self.near) + 0.25).sqrt()
-
-    @staticmethod
-    def blur(x: Tensor, kernel: Tensor) -> Tensor:
-        """By a kernel, edges mirrored."""
-        reach = kernel.shape[-1] // 2
-        return F.conv2d(F.pad(x, (reach,) * 4, mode="reflect"), kernel)
+        return (blur(detail.square(), self.near) + 0.25).sqrt()
 
 
 class Critic(nn.Module):
@@ -96,11 +84,12 @@ def main() -> None:
     given.run.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(given.seed)
-    kernels, looks = lanczos_kernels().to(device), Looks(device)
+    looks = Looks(device)
     net, average = (build(given.model).to(device) for _ in range(2))
     net = net.to(memory_format=torch.channels_last)
     for one in (net, average):
         one.load_state_dict(load_weights(given.warm))
+    sizes = Sizes(net.scale, device)
     critic = Critic().to(device)
     makers = torch.optim.AdamW(net.parameters(), lr=given.rate, betas=(0.9, 0.99), weight_decay=0)
     judges = torch.optim.AdamW(critic.parameters(), lr=2 * given.rate, betas=(0.5, 0.99), weight_decay=0)
@@ -117,7 +106,7 @@ def main() -> None:
             one.load_state_dict(found[name])
         step = found["step"]
     shards = Shards(given.data, given.seed * 1_000_003 + step)
-    validation = Validation(given.data / "validation.npz", device, kernels)
+    validation = Validation(given.data / "validation.npz", device, sizes)
     average.eval()
     sums, counted, began, saved = np.zeros(4), 0, time.monotonic(), time.monotonic()
     scales = dict.fromkeys(SHARES, 0.0)
@@ -127,7 +116,7 @@ def main() -> None:
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
         low, high = (light(part.to(device)) for part in shards.batch(given.batch, given.patch))
-        base = lanczos(low[:, 1:2], kernels)
+        base = sizes.base(low[:, 1:2])
         with torch.autocast(device.type, torch.bfloat16):
             added = net(low.clamp(0, 1).contiguous(memory_format=torch.channels_last))
         made = base + added.float()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +53,14 @@ def graph_of(weights: dict[str, torch.Tensor], name: str) -> onnx.ModelProto:
         second = conv(f"body.{k}.relu", f"body.{k}.second")
         nodes.append(helper.make_node("Add", [value, second], [f"body.{k}"], name=f"body.{k}"))
         value = f"body.{k}"
-    tail = conv(value, "tail")
-    nodes.append(helper.make_node("DepthToSpace", [tail], ["output"], name="output", blocksize=4, mode="CRD"))
+    tail, side = conv(value, "tail"), math.isqrt(len(weights["tail.bias"]))
+    sizes = ["height", "width"] if side == 2 else ["height_2", "width_2"]
+    nodes.append(helper.make_node("DepthToSpace", [tail], ["output"], name="output", blocksize=side, mode="CRD"))
     graph = helper.make_graph(
         nodes,
         name,
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, "height", "width"])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 1, "height_2", "width_2"])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 1, *sizes])],
         tensors,
     )
     model = helper.make_model(

@@ -4,7 +4,8 @@
 
 Runs in the package's environment, through `upscale()`'s own parts and without the guard, so that the networks
 themselves are compared. A MODEL is a name of the registry or an .onnx file. Networks of three pictures get the stored
-neighbours; `--sheet` puts truth, Lanczos and each model side by side.
+neighbours; `--sheet` puts truth, Lanczos and each model side by side. Networks that do not enlarge go together, and are
+judged on the truth halved.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ def plane_of(clip: vs.VideoNode) -> Plane:
         return np.array(frame[0])
 
 
-def enlarged(low: Plane, network: Network | None, backend: str) -> Plane:
-    """The middle of three pictures (0 to 1) at twice its size."""
+def made_of(low: Plane, network: Network | None, scale: int, backend: str) -> Plane:
+    """The middle of three pictures (0 to 1), enlarged by a scale."""
     middle = clip_of(low[1])
-    base = middle.resize.Lanczos(2 * middle.width, 2 * middle.height)
+    base = middle.resize.Lanczos(scale * middle.width, scale * middle.height)
     if network is None:
         return plane_of(base)
     pictures = [clip_of(np.clip(one, 0, 1)) for one in low]
@@ -112,6 +113,10 @@ def main() -> None:
     given = parser.parse_args()
     networks: dict[str, Network | None] = {"Lanczos": None}
     networks |= {Path(name).stem: load_model(name, "judge") for name in given.models}
+    scales = {network.scale for network in networks.values() if network}
+    if len(scales) != 1:
+        raise SystemExit(f"These networks enlarge by {sorted(scales)}; judge those of one scale together.")
+    scale = scales.pop()
     rows: dict[str, list[tuple[str, float, float]]] = {name: [] for name in networks}
     sheet = []
     with np.load(given.validation) as found:
@@ -120,9 +125,11 @@ def main() -> None:
             if given.only not in name:
                 continue
             low, truth = ((found[f"{what}_{k}"].astype(np.float32) - 16) / 219 for what in ("low", "high"))
+            if scale == 1:
+                truth = plane_of(clip_of(truth).resize.Bicubic(low.shape[2], low.shape[1]))
             shown = [truth]
             for label, network in networks.items():
-                made = enlarged(low, network, given.backend)
+                made = made_of(low, network, scale, given.backend)
                 kind = name.split(" ")[0].split("_")[0]
                 kind = kind if kind in ("photo", "tos", "video") else "effect"
                 rows[label].append((kind, psnr(made, truth), score(truth, made)))

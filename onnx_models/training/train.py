@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from net import FilmNet, begin, build, lanczos, lanczos_kernels, load_weights, psnr, save_weights
+from net import FilmNet, Sizes, begin, build, load_weights, psnr, save_weights
+from structure import Structure
 from torch import Tensor, distributed
 
 TOGETHER = 16
@@ -94,21 +95,29 @@ def light(codes: Tensor) -> Tensor:
     return (codes.float() - 16) / 219
 
 
+def relit(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Each patch with a contrast and a brightness of its own: few films are many."""
+    shape = (len(low), 1, 1, 1)
+    gain = torch.empty(shape, device=low.device).uniform_(0.75, 1.15)
+    still = torch.rand(shape, device=low.device)
+    return (low - still) * gain + still, (high - still) * gain + still
+
+
 def distance(error: Tensor) -> Tensor:
     """Charbonnier's, in codes, of each picture of a batch."""
     return ((error * 219).square() + 1).sqrt().mean((1, 2, 3)) - 1
 
 
 class Validation:
-    """Whole pictures, and how far Lanczos is from the truth of each."""
+    """Whole pictures, and how far Lanczos (or the disc itself, of its size) is from the truth of each."""
 
-    def __init__(self, path: Path, device: torch.device, kernels: Tensor) -> None:
+    def __init__(self, path: Path, device: torch.device, sizes: Sizes) -> None:
         self.items = []
         with np.load(path) as found:
             for k in range(sum(name.startswith("low_") for name in found.files)):
                 low, high = (torch.from_numpy(found[f"{what}_{k}"]).to(device) for what in ("low", "high"))
-                low, high = light(low)[None], light(high)[None, None]
-                base = lanczos(low[:, 1:2], kernels)
+                low, high = light(low)[None], sizes.truth(light(high)[None, None])
+                base = sizes.base(low[:, 1:2])
                 kind = str(found[f"name_{k}"]).split(" ")[0].split("_")[0]
                 self.items.append((kind, low.clamp(0, 1), high, base, psnr(base, high)))
 
@@ -141,6 +150,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=500, help="steps between validations")
     parser.add_argument("--warm", type=Path, help="weights to begin with, of this size or of a smaller one")
+    parser.add_argument("--structure", type=float, default=0.0, help="weight of structure beside codes, 0 to 2")
     parser.add_argument("--finetune", action="store_true", help="begin from --warm at a tenth of the learning rate")
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each that share a batch (CPU)")
     given = parser.parse_args()
@@ -165,8 +175,8 @@ def train(rank: int, given: argparse.Namespace) -> None:
         torch.set_num_threads(1)
     device = torch.device("cuda" if torch.cuda.is_available() and workers == 1 else "cpu")
     torch.manual_seed(given.seed)
-    kernels = lanczos_kernels().to(device)
     net = build(given.model).to(device, memory_format=torch.channels_last)
+    sizes, structure = Sizes(net.scale, device), Structure(device)
     average = build(given.model).to(device)
     if given.warm:
         begin(net, load_weights(given.warm))
@@ -184,7 +194,7 @@ def train(rank: int, given: argparse.Namespace) -> None:
     if workers > 1:
         distributed.barrier()
     shards = Shards(given.data, given.seed * 1_000_003 + 7919 * rank + step)
-    validation = Validation(given.data / "validation.npz", device, kernels) if rank == 0 else None
+    validation = Validation(given.data / "validation.npz", device, sizes) if rank == 0 else None
     average.eval()
 
     def save() -> None:
@@ -209,13 +219,18 @@ def train(rank: int, given: argparse.Namespace) -> None:
         for group in optimizer.param_groups:
             group["lr"] = rate
         low, high = (light(part.to(device)) for part in shards.batch(given.batch // workers, given.patch))
-        wanted = high - lanczos(low[:, 1:2], kernels)  # to the edge: a patch's edge stands for a picture's
+        low, high = relit(low, high)
+        base, truth = sizes.base(low[:, 1:2]), sizes.truth(high)
+        wanted = truth - base  # to the edge: a patch's edge stands for a picture's
         with torch.autocast(device.type, torch.bfloat16):
             made = net(low.clamp(0, 1).contiguous(memory_format=torch.channels_last))
         # Charbonnier in codes, each patch by what Lanczos leaves of it: a decibel counts alike on soft film and on a
         # photograph full of texture, else a network learns to sharpen what was never sharp
         left, lost = (distance(error) for error in (wanted, made.float() - wanted))
         loss = (lost / (left + 0.5)).mean()
+        if given.structure:
+            left, lost = structure(truth, base), structure(truth, base + made.float())
+            loss = loss + given.structure * (lost / (left + 0.02)).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 20.0)
