@@ -25,8 +25,10 @@ from ds9vs.grain import (
     load_grain,
     measure_grain,
 )
-from ds9vs.grain.calibrate import recoded
+from ds9vs.grain.calibrate import kinds_of, recoded
+from ds9vs.grain.coding import Coding
 from ds9vs.grain.cost import grain_cost
+from ds9vs.grain.runs import film_runs
 from ds9vs.grain.show import draw
 
 MODEL = GrainModel(
@@ -137,7 +139,7 @@ def test_the_quantisers_of_a_stream_are_read(tmp_path: Path, words: tuple[str, .
     assert coding is not None
     assert len(coding.kinds) == 2 * 24
     assert coding.kinds[0] == 1
-    assert coding.quantisers(0, 1) == pytest.approx((5 * scale,) * 3)
+    assert coding.scales_of((0, 1), [1, 3, 3, 2]) == pytest.approx([5 * scale] * 4)
     assert coding.rate == pytest.approx((tmp_path / "a.m2v").stat().st_size * 8 * 24 / 1.001 / 24, rel=0.01)
 
 
@@ -148,8 +150,8 @@ def test_each_shot_has_its_own_quantisers_in_any_container(tmp_path: Path) -> No
     for name in ("both.m2v", "a.vob"):
         coding = disc_coding(tmp_path / name)
         assert coding is not None
-        assert coding.quantisers(0.0, 0.45) == pytest.approx((6,) * 3)
-        assert coding.quantisers(0.55, 1.0) == pytest.approx((16,) * 3)
+        assert coding.scales_of((0.0, 0.45), [1, 2, 3]) == pytest.approx([6] * 3)
+        assert coding.scales_of((0.55, 1.0), [1, 2, 3]) == pytest.approx([16] * 3)
 
 
 def test_what_is_no_mpeg_2_has_no_quantisers(tmp_path: Path) -> None:
@@ -160,21 +162,35 @@ def test_what_is_no_mpeg_2_has_no_quantisers(tmp_path: Path) -> None:
     assert disc_coding(tmp_path / "a.mkv") is None
 
 
-def test_a_stretch_is_coded_with_the_quantisers_given(tmp_path: Path) -> None:
+def test_every_picture_is_coded_as_the_disc_has_it(tmp_path: Path) -> None:
     clip = core.bs.VideoSource(str(encoded(tmp_path / "a.m2v", "-q:v", "2")), cachemode=0)
-    again = recoded(clip, [(0, 12), (12, 24)], [(4.0, 5.0, 7.5), (12.0, 12.0, 18.0)], tmp_path)
+    kinds = kinds_of(12)
+    scales = [[6.0, *np.where(np.array(kinds[1:]) == 2, 8, 12)], [float(k) for k in range(20, 8, -1)]]
+    again = recoded(clip, [(0, 12), (12, 24)], scales, tmp_path)
     assert again.num_frames == 24
     coding = disc_coding(tmp_path / "grain.m2v")
     assert coding is not None
-    assert coding.quantisers(0.0, 0.5) == pytest.approx((4, 5, 7.5), rel=0.06)
-    assert coding.quantisers(0.5, 1.0) == pytest.approx((12, 12, 18), rel=0.06)
+    # The last picture of a stretch is coded as it comes: nothing lies beyond it.
+    assert coding.scales[0:22:2] == pytest.approx(scales[0][:11], abs=0.6)
+    assert coding.scales[24:46:2] == pytest.approx(scales[1][:11], abs=2.1)
+
+
+def test_runs_begin_where_the_disc_has_an_intra_picture() -> None:
+    clip = core.std.BlankClip(format=vs.YUV420P8, width=64, height=64, length=240)
+    kinds = np.roll(np.tile(np.repeat(kinds_of(12), 2), 20), 10).astype(np.uint8)  # an I picture at 5, 17, 29, ...
+    coding = Coding(rate=4_500_000, kinds=kinds, scales=np.full(480, 5, np.float32))
+    found = film_runs(clip, None, 24, coding)
+    assert len(found) >= 3
+    assert all((run.first - 5) % 12 == 0 and run.length == 24 for run in found)
+    assert len({run.first for run in film_runs(clip, None, 24)} - {run.first for run in found}) > 0
 
 
 def test_a_disc_coded_harder_is_taken_for_what_it_was(tmp_path: Path) -> None:
     ramp = core.std.BlankClip(format=vs.YUV420P8, width=352, height=240, length=24, color=[90, 128, 128])
     ramp = ramp.akarin.Expr(["32 X N 3 * + 2 / +", ""])
     film = add_grain(ramp.resize.Point(format=vs.YUV420P16), dataclasses.replace(MODEL, sigma=(2.5,) * 16), seed=7)
-    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [(6.0, 8.0, 11.0)], tmp_path)
+    scales = [(0.0, 6.0, 8.0, 11.0)[kind] for kind in kinds_of(24)]
+    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [scales], tmp_path)
     coding = disc_coding(tmp_path / "grain.m2v")
     plain, model = (measure_grain(disc, rate=coding, calibrate=calibrate) for calibrate in (False, True))
     seen = np.array(model.seen) > 0.02

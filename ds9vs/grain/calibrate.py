@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -18,47 +18,55 @@ import vapoursynth as vs
 from numpy.typing import NDArray
 from vapoursynth import core
 
+from ..errors import CustomValueError
 from ..files import progress, run
 from ..plugins import require
 from ..timing import FILM, NTSC, PAL
-from .coding import SCALES, Coding, Quantisers
+from .coding import SCALES, Coding
 from .evidence import BLOCK, Evidence, as_sigma, band_gain, look, not_flat, pooled, spectrum_of
 from .model import BINS, CENTRES, GRID, WHITE, GrainModel, Spectrum, gaussian_spectrum, normalised, tone_weights
 from .runs import Run, kept
 from .synthesise import add_grain
 
-__all__ = ["calibrated", "coded"]
+__all__ = ["calibrated", "coded", "denoised", "kinds_of", "recoded"]
 
 type Floats = NDArray[np.float64]
 type Denoiser = Callable[[vs.VideoNode], vs.VideoNode]
 
-TIMES = 5
+TIMES = 6
 """How often the grain is synthesised and measured again."""
 STEP = 4.0
 """Most by which an energy is changed at once."""
 MORE = 0.85
 """Share of the grain that is added where pictures are not flat and have kept some of their own."""
+TWICE = 3
+"""Which time the pictures that grain is put on are denoised once more."""
+SLOPE = 48
+"""Chroma samples from one whole code to the next and back, in pictures that grain is put on."""
 SEED = 1000
-GUESS = 4.0
+GUESS = 7.0
 """Grain's energy over what is left of it on a disc, to begin with."""
-POWER = 1.0
-"""Of a spectrum's step."""
+LOST = 0.08
+"""Samples by which the radius of grain that coding has left is too small, for coarse specks lose most."""
 LEAST = 0.02
 """Share of a spectrum's mean below which a frequency hardly counts."""
 RIDGE = (0.0, 0.02, 0.02, 0.3, 0.3, 1.0)
 """What holds the terms of such a polynomial down: 1, x2, y2, x4, y4, x2 y2; the last tells of diagonals, which MPEG-2
 drops first."""
-ENOUGH = 0.05
-"""Share of blocks with which a luma bin speaks for itself."""
-STIFF = 0.03
-"""What a bend of the noise curve costs, against the curve's distance from what was found."""
-LEAST_GAIN = 0.3
-"""Of what is found by what is given, for the shape of grain."""
+SURE, RESTS, FEW = 0.015, 0.15, 0.003
+"""How unsure a luma bin's deviation is, as a share of it: always; times what coding leaves over what grain adds; over
+the root of the share of blocks."""
+UNSURE = 0.12
+"""From which of that on a bin is told to be carried on from its neighbours."""
+STIFF = 0.08
+"""How much a noise curve bends from bin to bin, as a share of it."""
 APART = (0.0, 1.0, 1.0, 3.0, 3.0, 3.0)
 """The same for what a tone differs by from all together."""
 GAUSSIAN = (0.0, 0.0, 0.0, 1e9, 1e9, 1e9)
 LAMBDA = 118
 """ffmpeg's Lagrange multiplier of a quantiser_scale_code of 1, the unit of -rc_override."""
+GOP = 12
+"""Pictures from one intra picture to the next."""
 MOST = 28
 """Largest quantiser_scale_code that ffmpeg codes with the scales that are not linear."""
 
@@ -88,64 +96,105 @@ def calibrated(
         folder: For temporary files.
         show: Whether to draw a progress bar.
     """
-    textured = _textured(plain, folder) if denoise is not None and coding is not None else None
+    textured = None
+    if denoise is not None and coding is not None:
+        plain, textured = _off_the_codes(plain), _textured(plain, folder / "flat.raw")
     runs = list(dict.fromkeys(run for _, run in numbers))
     starts = np.cumsum([0, *(run.length for run in runs)]).tolist()
     rate = coding.rate if coding is not None else 0
-    read = [coding.quantisers(*run.share) for run in runs] if coding is not None else []
-    quantisers = [q for q in read if q is not None]
+    read = [coding.scales_of(run.share, kinds_of(run.length)) for run in runs] if coding is not None else []
+    scales = [row for row in read if row is not None]
 
-    def again(model: GrainModel | None) -> Evidence:
-        clip = plain if model is None else add_grain(plain, model, seed=SEED)
+    def disc(
+        model: GrainModel | None,
+        plain: vs.VideoNode,
+        noisy: vs.VideoNode,
+        textured: vs.VideoNode | None,
+        seed: int = SEED,
+    ) -> vs.VideoNode:
+        """A model's grain as a disc has it."""
+        clip = plain if model is None else add_grain(plain, model, seed=seed)
         if textured is not None:
             # Elsewhere than in flat places the disc's own pictures, so that coding has as much to do as it had.
             more = core.akarin.Expr([noisy, clip, plain], f"x y z - {MORE} * +")
             clip = core.std.MaskedMerge(clip, more, textured)
         eight = clip.resize.Point(format=clip.format.replace(bits_per_sample=8).id)
         through = eight
-        if quantisers:
-            through = recoded(eight, list(pairwise(starts)), quantisers, folder)
+        if scales:
+            through = recoded(eight, list(pairwise(starts)), scales, folder)
         elif coding is not None:
             through = coded(eight, coding.rate, folder, starts[:-1])
-        back = through.resize.Point(format=plain.format.id)
-        clean = denoise(back).resize.Point(format=plain.format.id) if denoise is not None else plain
+        return through.resize.Point(format=plain.format.id)
+
+    def measured(back: vs.VideoNode) -> Evidence:
+        clean = denoised(back, denoise) if denoise is not None else plain
         return pooled([look(back, clean, n, run) for n, run in numbers])
 
-    with progress("calibration", TIMES + 1, show=show) as tell:
-        floor = again(None)
+    with progress("calibration", TIMES + 2, show=show) as tell:
+        floor = measured(disc(None, plain, noisy, textured))
         tell(1)
         if _hardly(wanted, floor):
             return replace(first, sigma=(0.0,) * BINS, chroma=(0.0, 0.0), rate=rate)
-        model, slope, before = first, np.ones(BINS), None
+        model, answer, before = first, _Answer(np.ones(BINS), 0.6, 1.0), None
         if coding is not None:
             left = np.maximum(_levels(wanted) - _levels(floor), 0).sum(0)
             shape, colour = _gaussian(left), _gaussian(np.array(first.chroma_spectrum))
             model = replace(first, spectra=(shape, shape, shape), chroma_spectrum=colour)
             model = replace(model, sigma=as_sigma(GUESS * wanted.band / band_gain(model.spectra)))
         for done in range(TIMES):
-            found = again(model)
+            back = disc(model, plain, noisy, textured)
+            found = measured(back)
+            if done == TWICE and denoise is not None and coding is not None:
+                back = kept(back, folder / "back.raw")
+                again = kept(denoised(denoised(back, denoise), denoise), folder / "again.raw")
+                flat = _textured(again, folder / "again_flat.raw")
+                wanted = _unbiased(wanted, found, measured(disc(model, _off_the_codes(again), back, flat, SEED + 1)))
             tell(done + 2)
-            band = np.square(model.sigma) * band_gain(model.spectra)
             if before is not None:
-                slope = _slope(before, (band, found.band), wanted.seen, slope)
-            before = band, found.band
-            model = _corrected(model, wanted, found, floor, slope, None if coding is None else 1 / (done + 1))
+                answer = _answer(before, (model, found), wanted.seen, answer)
+            before = model, found
+            model = _corrected(model, wanted, found, floor, answer, None if coding is None else 1 / (done + 1))
         if coding is not None:
-            model = replace(model, sigma=_even(model.sigma, wanted.seen))
+            model = _even(model, wanted, floor)
     return replace(model, rate=rate)
 
 
-def _even(sigma: tuple[float, ...], seen: Floats) -> tuple[float, ...]:
-    """A curve that is smooth where few blocks were seen: penalised least squares of the logarithm (Whittaker 1923)."""
-    inside = np.flatnonzero(seen > 0)
-    if len(inside) < 4 or not all(sigma):
-        return sigma
+def _unbiased(wanted: Evidence, found: Evidence, other: Evidence) -> Evidence:
+    """What denoising does to the pictures that grain is put on, taken out.
+
+    It leaves some grain in them and takes faint texture away, which both show in what is measured. Denoised once more,
+    from grain that is known, they show what that changes: `other` over `found`, which holds for the disc as well.
+    """
+    near = np.exp(-np.square(np.arange(BINS)[:, None] - np.arange(BINS)[None]) / 8) * wanted.seen
+    change = np.log(np.maximum(other.band, 1e-4) / np.maximum(found.band, 1e-4)) * (found.seen > 0) * (other.seen > 0)
+    total = near.sum(1)
+    even = np.where(total > 0, near @ change / np.where(total > 0, total, 1), 0)
+    chroma = wanted.chroma.copy()
+    for k in (2, 3):
+        chroma[k] *= np.clip(other.chroma[k] / max(found.chroma[k], 1e-6), 0.6, 1.2)
+    return replace(wanted, band=wanted.band * np.exp(np.clip(even, -0.2, 0.2)), chroma=chroma)
+
+
+def _even(model: GrainModel, wanted: Evidence, floor: Evidence) -> GrainModel:
+    """A noise curve that is smooth where little is known: penalised least squares (Whittaker 1923).
+
+    A bin is the less sure the fewer blocks it has and the more of what was found in them coding leaves without grain.
+    """
+    inside = np.flatnonzero(wanted.seen > 0)
+    if len(inside) < 4 or not all(model.sigma):
+        return model
     part = slice(inside[0], inside[-1] + 1)
-    weight = np.diag(np.clip(seen[part] / ENOUGH, 0.01, 1) ** 2)
-    bend = np.diff(np.eye(len(weight)), 2, axis=0)
-    even = np.linalg.solve(weight + STIFF * bend.T @ bend, weight @ np.log(sigma[part]))
-    whole = np.interp(np.arange(BINS), np.arange(part.start, part.stop), np.exp(even))
-    return as_sigma(np.square(whole))
+    rest = np.minimum(floor.band / np.maximum(wanted.band, 1e-4), 0.9)[part]
+    sigma, seen = np.array(model.sigma)[part], np.maximum(wanted.seen[part], 1e-5)
+    unsure = np.square(SURE) + np.square(RESTS * rest / (1 - rest)) + np.square(FEW) / seen
+    weight = np.diag(1 / (unsure * np.square(sigma)))
+    usual = float(np.average(sigma, weights=seen))
+    bend = np.diff(np.eye(len(sigma)), 2, axis=0) / (STIFF * usual)
+    even = np.maximum(np.linalg.solve(weight + bend.T @ bend, weight @ sigma), sigma / 4)
+    whole = np.interp(np.arange(BINS), np.arange(part.start, part.stop), even)
+    weak = [f"{CENTRES[k]:.0f}" for k in np.arange(part.start, part.stop)[np.sqrt(unsure) > UNSURE]]
+    said = (f"sigma at luma {', '.join(weak)} is mostly carried on from its neighbours",) if weak else ()
+    return replace(model, sigma=as_sigma(np.square(whole)), notes=said)
 
 
 def _hardly(wanted: Evidence, floor: Evidence) -> bool:
@@ -155,28 +204,55 @@ def _hardly(wanted: Evidence, floor: Evidence) -> bool:
     return more < max(0.01, 0.15 * float((floor.band * weight).sum()))
 
 
-def _slope(before: tuple[Floats, Floats], now: tuple[Floats, Floats], seen: Floats, slope: Floats) -> Floats:
-    """By which power of the grain's energy the measured one grows, by luma: from two tries, smoothed over the bins."""
-    across, up = (np.log(np.maximum(b, 1e-4) / np.maximum(a, 1e-4)) for a, b in zip(before, now, strict=True))
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """By which power what is measured grows with the model's grain, through coding and denoising."""
+
+    luma: Floats
+    """Energy, by luma bin."""
+    shape: float
+    """Energy of coarse against fine grain."""
+    chroma: float
+    """Deviation of chroma."""
+
+
+def _answer(
+    before: tuple[GrainModel, Evidence], now: tuple[GrainModel, Evidence], seen: Floats, known: _Answer
+) -> _Answer:
+    """The same from two tries; where these hardly differ, what was known."""
+
+    def change(value: Callable[[GrainModel, Evidence], Floats]) -> Floats:
+        return np.asarray(np.log(np.maximum(value(*now), 1e-4) / np.maximum(value(*before), 1e-4)))
+
+    across = change(lambda m, e: np.square(m.sigma) * band_gain(m.spectra))
+    up = change(lambda m, e: e.band)
     weight = np.abs(across) * (seen > 0)
     near = np.exp(-np.square(np.arange(BINS)[:, None] - np.arange(BINS)[None]) / 8)
     total = near @ (weight * np.abs(across))
-    found = np.where(total > 0.01, (near @ (weight * up * np.sign(across))) / np.where(total > 0.01, total, 1), slope)
-    return np.clip(found, 0.9, 1.6)
+    luma = np.where(total > 0.01, (near @ (weight * up * np.sign(across))) / np.maximum(total, 0.01), known.luma)
+    weight = _share(now[0].spectra[1])
+    weight = weight * (_X + _Y - ((_X + _Y) * weight).sum() / weight.sum())
+    turned = float((weight * change(lambda m, e: np.mean(m.spectra, 0))).sum())
+    followed = float((weight * change(lambda m, e: e.power.mean(0))).sum())
+    shape = followed / turned if abs(turned) > 0.02 * np.abs(weight).sum() else known.shape
+    grown = float(change(lambda m, e: np.sqrt((np.square(m.sigma) * seen).sum()) * np.array(m.chroma)).sum())
+    seen_more = float(change(lambda m, e: np.sqrt(e.chroma[2:4])).sum())
+    chroma = seen_more / grown if abs(grown) > 0.1 else known.chroma
+    return _Answer(np.clip(luma, 0.9, 1.6), float(np.clip(shape, 0.4, 1)), float(np.clip(chroma, 0.3, 1.5)))
 
 
 def _corrected(
-    model: GrainModel, wanted: Evidence, found: Evidence, floor: Evidence, slope: Floats, much: float | None
+    model: GrainModel, wanted: Evidence, found: Evidence, floor: Evidence, answer: _Answer, much: float | None
 ) -> GrainModel:
     """A step: every energy changes by what is wanted over what was found, shapes through coding by so `much` of it."""
     band = np.square(model.sigma) * band_gain(model.spectra)
     sure = (wanted.seen > 0) & (found.seen > 0) & (found.band > 0)
     change = np.ones(BINS)
     if sure.any():
-        some = np.clip((wanted.band[sure] / found.band[sure]) ** (1 / slope[sure]), 1 / STEP, STEP)
+        some = np.clip((wanted.band[sure] / found.band[sure]) ** (1 / answer.luma[sure]), 1 / STEP, STEP)
         change = np.interp(np.arange(BINS), np.flatnonzero(sure), some)
     spectra = (
-        _reshaped(model.spectra, wanted, found, floor, much)
+        _reshaped(model.spectra, wanted, found, floor, answer.shape, much)
         if much
         else tuple(_shaped(*parts) for parts in zip(model.spectra, wanted.power, found.power, strict=True))
     )
@@ -185,7 +261,8 @@ def _corrected(
     chroma, correlation, shape = list(model.chroma), list(model.correlation), model.chroma_spectrum
     if any(chroma) and grown > 0:
         for k in (0, 1):
-            factor = float(np.clip(np.sqrt(wanted.chroma[2 + k] / max(found.chroma[2 + k], 1e-4)), 1 / STEP, STEP))
+            ratio = np.sqrt(max(wanted.chroma[2 + k], 1e-4) / max(found.chroma[2 + k], 1e-4))
+            factor = np.clip(ratio ** (1 / answer.chroma), 1 / STEP, STEP)
             chroma[k] = round(float(np.clip(chroma[k] * factor / grown, 0, 4)), 4)
         if much:
             step = _ratio(wanted.colour, found.colour)
@@ -207,7 +284,7 @@ def _corrected(
     )
 
 
-def _textured(plain: vs.VideoNode, folder: Path) -> vs.VideoNode:
+def _textured(plain: vs.VideoNode, path: Path) -> vs.VideoNode:
     """Where pictures are not flat: a mask of 16x16 blocks for all planes."""
     form = plain.format
     blank = plain.std.BlankClip(format=vs.GRAY16, keep=True)
@@ -221,11 +298,29 @@ def _textured(plain: vs.VideoNode, folder: Path) -> vs.VideoNode:
         np.copyto(target, padded)
         return made
 
-    luma = kept(blank.std.ModifyFrame([plain, blank], draw), folder / "flat.raw")
+    luma = kept(blank.std.ModifyFrame([plain, blank], draw), path)
     if form.num_planes == 1:
         return luma
     small = luma.resize.Point(plain.width >> form.subsampling_w, plain.height >> form.subsampling_h)
     return core.std.ShufflePlanes([luma, small, small], [0, 0, 0], vs.YUV)
+
+
+def _off_the_codes(clip: vs.VideoNode) -> vs.VideoNode:
+    """A clip of 16 bits with slopes of one 8-bit code in chroma.
+
+    A disc's flat chroma lies on whole codes, and its mean as well. Grain that is put on those is coded away, but what
+    lies between two codes, as the film's did, flickers from one to the other and makes up most of what is left.
+    """
+    slope = f"X 0.7 * Y + {SLOPE} / dup floor - 2 * 1 - abs 0.5 - 256 * x +"
+    return core.akarin.Expr(clip, ["", slope, slope]) if clip.format.num_planes > 1 else clip
+
+
+def denoised(clip: vs.VideoNode, denoise: Denoiser) -> vs.VideoNode:
+    """What a denoiser makes of a clip, checked."""
+    made = denoise(clip)
+    if (made.width, made.height, made.num_frames) != (clip.width, clip.height, clip.num_frames):
+        raise CustomValueError("The function clean= must keep size and length.", "measure_grain")
+    return made.resize.Point(format=clip.format.id)
 
 
 def _rho(evidence: Evidence, k: int) -> float:
@@ -249,7 +344,7 @@ def _ratio(wanted: Floats, found: Floats) -> Floats:
 
 
 def _stepped(spectrum: Spectrum, step: Floats) -> Spectrum:
-    return spectrum_of(np.array(spectrum) * np.exp(POWER * step))
+    return spectrum_of(np.array(spectrum) * np.exp(step))
 
 
 def _share(spectrum: Spectrum) -> Floats:
@@ -259,9 +354,9 @@ def _share(spectrum: Spectrum) -> Floats:
 
 
 def _reshaped(
-    spectra: Sequence[Spectrum], wanted: Evidence, found: Evidence, floor: Evidence, much: float
+    spectra: Sequence[Spectrum], wanted: Evidence, found: Evidence, floor: Evidence, answer: float, much: float
 ) -> tuple[Spectrum, ...]:
-    """A step of the spectra through coding, or so `much` of one: each less than the last, lest noise collect.
+    """A step of the spectra through coding.
 
     MPEG-2 leaves hardly anything of the finest grain, so that what is found there tells of coding alone. Therefore a
     polynomial of the logarithm is fitted, most by the frequencies that have most power and tell most, and carries on
@@ -275,11 +370,8 @@ def _reshaped(
     total = sum(part * weight for part, weight in zip(seen, weights, strict=True))
     mean = sum(part * weight * step for part, weight, step in zip(seen, weights, steps, strict=True))
     common = _fitted(mean / np.maximum(total, 1e-9), total / max(seen.sum(), 1e-9), RIDGE)
-    # Where little is told of grain, what is found hardly follows it, and a step must be so much the longer.
-    whole = sum(part * share for part, share in zip(seen, shares, strict=True))
-    gain = float(np.clip(total.sum() / max(whole.sum(), 1e-9), LEAST_GAIN, 1))
     return tuple(
-        _stepped(spectrum, (common + _fitted(step - common, weight, APART)) * much / gain)
+        _stepped(spectrum, common * np.sqrt(much) / answer + _fitted(step - common, weight, APART) * much)
         for spectrum, weight, step in zip(spectra, weights, steps, strict=True)
     )
 
@@ -296,7 +388,7 @@ _BASIS = np.stack([np.ones_like(_X), _X, _Y, _X**2, _Y**2, _X * _Y], -1).reshape
 def _fitted(logarithm: Floats, weight: Floats, ridge: Sequence[float]) -> Floats:
     """An even polynomial of fourth degree in both frequencies, weighted least squares."""
     weight = np.maximum(weight, 0.003)
-    weight[0, 0], weight[0, 1], weight[1, 0], weight[1, 1] = 0.0, 0.3, 0.3, 0.5  # where pictures have detail
+    weight[:2, :2] = [[0.0, 0.1], [0.1, 0.2]]  # where pictures have detail and coding its noise
     w = weight.reshape(-1, 1)
     system = _BASIS.T @ (w * _BASIS) + np.diag(ridge)
     found = np.linalg.solve(system, _BASIS.T @ (w[:, 0] * logarithm.reshape(-1)))
@@ -311,7 +403,7 @@ def _gaussian(power: Floats) -> Spectrum:
     fit = _fitted(np.log(table), table**2, GAUSSIAN)
     # The logarithm of a Gaussian's power falls by the square of pi times its radius up to half a cycle a sample.
     down, across = (float(np.sqrt(np.clip(fit[0, 0] - end, 0, 20)) / np.pi) for end in (fit[-1, 0], fit[0, -1]))
-    return normalised(np.outer(np.array(gaussian_spectrum(down))[:, 0], gaussian_spectrum(across)[0]))
+    return normalised(np.outer(np.array(gaussian_spectrum(down + LOST))[:, 0], gaussian_spectrum(across + LOST)[0]))
 
 
 def coded(clip: vs.VideoNode, rate: int, folder: Path, keys: Sequence[int] = ()) -> vs.VideoNode:
@@ -328,22 +420,29 @@ def coded(clip: vs.VideoNode, rate: int, folder: Path, keys: Sequence[int] = ())
     return _decoded(stream, clip)
 
 
+def kinds_of(length: int) -> list[int]:
+    """The kinds of so many pictures as they are coded here: 1 I, 2 P, 3 B."""
+    return [1 if n % GOP == 0 else 2 if n % 3 == 0 or n == length - 1 else 3 for n in range(length)]
+
+
 def recoded(
-    clip: vs.VideoNode, stretches: Sequence[tuple[int, int]], quantisers: Sequence[Quantisers], folder: Path
+    clip: vs.VideoNode, stretches: Sequence[tuple[int, int]], scales: Sequence[Sequence[float]], folder: Path
 ) -> vs.VideoNode:
-    """A clip of 8 bits through MPEG-2 and back, each stretch of it coded by itself with given quantisers."""
+    """A clip of 8 bits through MPEG-2 and back, each stretch of it coded by itself, its pictures with given scales."""
 
     def one(k: int) -> bytes:
         first, stop = stretches[k]
         raw, stream = folder / f"{k}.y4m", folder / f"{k}.m2v"
         _written(clip[first:stop], raw)
-        intra, predicted, between = quantisers[k]
-        # Quantisers are whole codes: along the pictures those above and below take turns. An I picture after the first
-        # takes the P's before it, times the factor.
-        kinds = [predicted if n % 3 == 0 or n == stop - first - 1 else between for n in range(stop - first)]
-        steps = "/".join(f"{n},{n},{LAMBDA * code}" for n, code in enumerate(_codes(kinds)))
-        words = ["-b:v", "20M", "-qmin", "1", "-qdiff", "31", "-qblur", "0", "-b_qfactor", "-1", "-rc_override", steps]
-        _encode(raw, [*words, "-i_qfactor", f"{-intra / predicted:.4f}"], stream)
+        kinds = kinds_of(stop - first)
+        codes = _codes(kinds, scales[k])
+        # The second I picture takes what the P before it has times a factor, the first its own times that.
+        factor = codes[GOP] / codes[GOP - 3] if len(codes) > GOP else 1.0
+        steps = [LAMBDA * code for code in codes]
+        steps[0] = round(steps[0] / factor)
+        told = "/".join(f"{n},{n},{step}" for n, step in enumerate(steps))
+        words = ["-b:v", "20M", "-qmin", "1", "-qdiff", "31", "-qblur", "0", "-b_qfactor", "-1", "-rc_override", told]
+        _encode(raw, [*words, "-i_qfactor", f"{-factor:.4f}"], stream)
         raw.unlink()
         return stream.read_bytes()
 
@@ -352,14 +451,14 @@ def recoded(
     return _decoded(folder / "grain.m2v", clip)
 
 
-def _codes(scales: Sequence[float]) -> list[int]:
-    """quantiser_scale_code for each picture, such that the scales of each kind have their mean."""
-    owed: dict[float, float] = {}
+def _codes(kinds: Sequence[int], scales: Sequence[float]) -> list[int]:
+    """quantiser_scale_code for each picture: those above and below a scale take turns, each kind keeping its mean."""
+    owed = dict.fromkeys(kinds, 0.0)
     found = []
-    for scale in scales:
-        wanted = scale + owed.get(scale, 0.0)
+    for kind, scale in zip(kinds, scales, strict=True):
+        wanted = scale + owed[kind]
         code = min(range(1, MOST + 1), key=lambda k: abs(SCALES[k] - wanted))
-        owed[scale] = wanted - SCALES[code]
+        owed[kind] = wanted - SCALES[code]
         found.append(code)
     return found
 
@@ -376,7 +475,7 @@ def _written(clip: vs.VideoNode, path: Path) -> Fraction:
 
 def _encode(raw: Path, words: Sequence[str | Path], stream: Path) -> None:
     """Run ffmpeg's mpeg2video with what all encodes have in common."""
-    common = ["-g", "12", "-bf", "2", "-sc_threshold", "1000000000", "-intra_vlc", "1", "-non_linear_quant", "1"]
+    common = ["-g", str(GOP), "-bf", "2", "-sc_threshold", "1000000000", "-intra_vlc", "1", "-non_linear_quant", "1"]
     common += ["-qmax", str(MOST), "-dc", "10", "-f", "mpeg2video"]
     start: list[str | Path] = ["ffmpeg", "-v", "error", "-y", "-i", raw, "-c:v", "mpeg2video", "-threads", "1"]
     run([*start, *words, *common, stream], "measure_grain")

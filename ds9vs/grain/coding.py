@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import IO
@@ -21,10 +21,7 @@ from ..errors import CustomValueError
 from ..files import tool
 from ..timing import FILM, NTSC, PAL
 
-__all__ = ["SCALES", "Coding", "Quantisers", "disc_coding"]
-
-type Quantisers = tuple[float, float, float]
-"""quantiser_scale of I, P and B pictures."""
+__all__ = ["SCALES", "Coding", "disc_coding"]
 
 SCALES = (0, *range(1, 9), *range(10, 25, 2), *range(28, 53, 4), *range(56, 113, 8))
 """quantiser_scale of each quantiser_scale_code where q_scale_type is 1 (table 7-6); where it is 0, twice the code."""
@@ -42,7 +39,7 @@ class Coding:
         CustomValueError: The rate is not that of any video.
 
     Example:
-        >>> Coding(rate=4_500_000).quantisers(0.0, 1.0) is None
+        >>> Coding(rate=4_500_000).scales_of((0.0, 1.0), [1, 3, 3]) is None
         True
     """
 
@@ -60,26 +57,29 @@ class Coding:
                 Coding,
             )
 
-    def quantisers(self, first: float, stop: float) -> Quantisers | None:
-        """Mean quantiser_scale of I, P and B pictures in a stretch, given as shares of the tape; None: unknown.
+    def scales_of(self, share: tuple[float, float], kinds: Sequence[int]) -> list[float] | None:
+        """What pictures of these kinds, evenly spread over a stretch, were quantised by; None: unknown.
 
-        A kind that the stretch lacks differs from the others as it does in the whole.
+        Each takes the scale of the picture of its kind that lies nearest on the tape.
+
+        Args:
+            share: Where the stretch begins and ends, as shares of the tape.
+            kinds: 1 I, 2 P, 3 B.
         """
         if not len(self.kinds):
             return None
-        whole = self._means(0, len(self.kinds))
-        at = int(first * len(self.kinds))
-        found = self._means(at, max(int(stop * len(self.kinds)), at + 1))
-        known = ~np.isnan(found)
-        usual = float(np.mean(found[known] / whole[known]))
-        means = np.where(known, found, whole * usual)
-        # Of a stream without P or B pictures those of ours are coded as its others.
-        means = np.where(np.isnan(means), np.nanmean(means), means)
-        return float(means[0]), float(means[1]), float(means[2])
+        found = []
+        for n, kind in enumerate(kinds):
+            # Of a stream without P or B pictures those of ours are coded as its others.
+            same = self.kinds == kind if (self.kinds == kind).any() else self.kinds > 0
+            at = (share[0] + (n + 0.5) / len(kinds) * (share[1] - share[0])) * len(self.kinds)
+            where = np.flatnonzero(same)
+            found.append(float(self.scales[where[np.abs(where + 0.5 - at).argmin()]]))
+        return found
 
-    def _means(self, first: int, stop: int) -> NDArray[np.float64]:
-        kinds, scales = self.kinds[first:stop], self.scales[first:stop]
-        return np.array([scales[kinds == k].mean() if (kinds == k).any() else np.nan for k in (1, 2, 3)], np.float64)
+    def kind_at(self, share: float) -> int:
+        """The kind of the picture at a share of the tape; 0: unknown."""
+        return int(self.kinds[min(int(share * len(self.kinds)), len(self.kinds) - 1)]) if len(self.kinds) else 0
 
 
 def disc_coding(address: str | os.PathLike[str]) -> Coding | None:

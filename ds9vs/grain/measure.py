@@ -20,7 +20,7 @@ from ..cadence.model import Cadence
 from ..errors import CustomValueError
 from ..files import progress
 from ..plugins import require
-from .calibrate import calibrated
+from .calibrate import Denoiser, calibrated, denoised
 from .coding import Coding
 from .evidence import Evidence, Picture, look, pooled, raw_model
 from .model import BINS, GrainModel
@@ -29,7 +29,6 @@ from .runs import Run, film_runs, kept, spliced
 __all__ = ["measure_grain"]
 
 type Func = Callable[..., Any] | str
-type Denoiser = Callable[[vs.VideoNode], vs.VideoNode]
 
 NOTHING = 0.25
 """Deviation, in 8-bit codes, below which a source counts as without grain: rounding to 8 bits alone has 0.29."""
@@ -55,8 +54,10 @@ def measure_grain(
     40 % of a picture, and the flattest quarter of each luma bin. Denoising leaves some grain in and MPEG-2 takes some
     away, so the plain residual shows about three quarters of the truth, finer grain less than coarse. Therefore grain
     is synthesised on the denoised pictures, coded as the disc is, denoised and measured again, a few times over, and
-    the model is changed until that gives what the disc gave. What coding alone leaves, without any grain, is measured
-    too and counts as none.
+    the model is changed until that gives what the disc gave, picture by picture with the disc's kinds and quantisers
+    where `rate` tells them. What coding alone leaves, without any grain, counts as none; what denoising does to the
+    pictures that grain is put on is found out by doing it once more. Where few blocks were seen, or coding hides most,
+    the noise curve is carried on from its neighbours, and the model's notes say so.
 
     About 1 s of two cores for each picture with `rate`, whatever the length of the clip.
 
@@ -98,18 +99,17 @@ def measure_grain(
             "Of one picture alone grain cannot be told from detail; give the picture without grain as well (clean=).",
             measure_grain,
         )
-    found = film_runs(source, cadence, pictures)
+    found = film_runs(source, cadence, pictures, coding)
     if not found:
         raise CustomValueError(
             "The cadence map has no film shot of three pictures or more in this clip; measure another title.",
             measure_grain,
         )
     wide = source.resize.Point(format=source.format.replace(bits_per_sample=16).id)
-    denoise: Denoiser | None = None
-    if given is None:
-        denoise = clean if callable(clean) else _averaged
+    denoise = None if given is not None else clean if callable(clean) else _averaged
     noisy = spliced(wide, found)
-    plain = spliced(given.resize.Point(format=wide.format.id), found) if given is not None else _same(denoise, noisy)
+    held = given.resize.Point(format=wide.format.id) if given is not None else None
+    plain = spliced(held, found) if held is not None else denoised(noisy, denoise or _averaged)
     where = [(n, run) for run, first in zip(found, _firsts(found), strict=True) for n in run.measured(first)]
     seen: list[Picture] = []
     with progress("grain", len(where), show=show) as done:
@@ -123,18 +123,15 @@ def measure_grain(
         if calibrate and (denoise is not None or coding is not None) and any(model.sigma):
             some = _some(found)
             few_noisy = spliced(wide, some)
-            few_plain = spliced(given.resize.Point(format=wide.format.id), some) if given is not None else plain
-            if given is None:
+            if held is not None:
+                few_plain = spliced(held, some)
+            else:
                 few_noisy = kept(few_noisy, Path(folder) / "noisy.raw")
-                once = _same(denoise, few_noisy)
-                few_plain = _same(denoise, once)
-                if coding is not None:
-                    # A mean of five keeps a fifth of the grain, which would be measured again. Under coding half of it
-                    # stands for the film's own faint texture, which denoising takes and which helps grain to survive.
-                    few_plain = few_plain.std.Merge(once)
-            held = kept(few_plain, Path(folder) / "clean.raw")
+                # A mean of five keeps a fifth of the grain, which would be measured again.
+                few_plain = denoised(denoised(few_noisy, denoise or _averaged), denoise or _averaged)
+            few_plain = kept(few_plain, Path(folder) / "clean.raw")
             numbers = [(n, run) for run, first in zip(some, _firsts(some), strict=True) for n in run.measured(first)]
-            model = calibrated(model, whole, held, numbers, few_noisy, denoise, coding, Path(folder), show)
+            model = calibrated(model, whole, few_plain, numbers, few_noisy, denoise, coding, Path(folder), show)
         model = replace(model, pictures=len(seen))
         if _level(model) < NOTHING:
             return _without(model)
@@ -158,15 +155,6 @@ def _check(source: vs.VideoNode, clean: vs.VideoNode | None) -> None:
     facts = [(c.format.id, c.width, c.height, c.num_frames) for c in (source, clean)]
     if facts[0] != facts[1]:
         raise CustomValueError("source and clean must have one format, size and length.", measure_grain)
-
-
-def _same(denoise: Denoiser | None, clip: vs.VideoNode) -> vs.VideoNode:
-    """What a denoiser makes of a clip, checked."""
-    assert denoise is not None
-    made = denoise(clip)
-    if (made.width, made.height, made.num_frames) != (clip.width, clip.height, clip.num_frames):
-        raise CustomValueError("The function clean= must keep size and length.", measure_grain)
-    return made.resize.Point(format=clip.format.id)
 
 
 def _check_seen(seen: list[Picture], given: bool) -> None:

@@ -1,4 +1,7 @@
-"""Which pictures of a clip are measured: short runs over its film shots. May import the ground and `cadence/model`."""
+"""Which pictures of a clip are measured: short runs over its film shots.
+
+May import the ground, `cadence/model` and its neighbour `coding`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import vapoursynth as vs
 from vapoursynth import core
 
 from ..cadence.model import Cadence
+from .coding import Coding
 
 __all__ = ["LONG", "Run", "film_runs", "kept", "spliced"]
 
@@ -33,7 +37,8 @@ class Run:
         """Which pictures are measured if the run begins at `first`: some with two neighbours on each side.
 
         Coded as MPEG-2 from an intra picture on, those of a whole run are two predicted and four bidirectional ones,
-        about as a disc mixes them; the kinds lose grain differently.
+        about as a disc mixes them; the kinds lose grain differently, so that a run begins where the disc has an intra
+        picture, if that is known.
         """
         if self.length == LONG:
             return [first + n for n in (3, 5, 8, 15, 17, 20)]
@@ -41,7 +46,7 @@ class Run:
         return [first + n for n in inside]
 
 
-def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int) -> list[Run]:
+def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int, coding: Coding | None = None) -> list[Run]:
     """Runs with about as many measured pictures as asked, spread evenly over the film."""
     stretches = [(0, clip.num_frames, -1)]
     # Of variable rate: a frame for each picture of the map.
@@ -58,18 +63,23 @@ def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int) -> lis
         length = min(length, 3 * max(pictures, 1) + 2)
     starts = np.cumsum([0, *(stop - first for first, stop, _ in stretches)])
     found: dict[tuple[int, int], Run] = {}
+
+    firsts = cadence.firsts if varies and cadence is not None else np.arange(clip.num_frames + 1)
+
+    def place(n: int) -> float:
+        return float(firsts[n]) / float(firsts[-1])
+
     for k in range(count):
         at = int((k + 0.5) * total / count)
         s = int(np.searchsorted(starts, at, "right")) - 1
         first, stop, shot = stretches[s]
         size = min(length, stop - first)
         begin = min(max(first, first + at - int(starts[s]) - size // 2), stop - size)
-        ends = begin, begin + size
-        if varies and cadence is not None:
-            share = tuple(int(cadence.firsts[n]) / int(cadence.firsts[-1]) for n in ends)
-        else:
-            share = tuple(n / clip.num_frames for n in ends)
-        run = Run(begin, size, shot, (share[0], share[1]))
+        if coding is not None:
+            near = range(max(first, begin - LONG), min(stop - size, begin + LONG) + 1)
+            whole = [n for n in near if coding.kind_at((place(n) + place(n + 1)) / 2) == 1]
+            begin = min(whole, key=lambda n: abs(n - begin), default=begin)
+        run = Run(begin, size, shot, (place(begin), place(begin + size)))
         # Runs that would overlap are one.
         found.setdefault((shot, begin // LONG), run)
     chosen: list[Run] = []

@@ -2,7 +2,9 @@
 
     python tests/benchmarks/grain.py [FILM...] [--start 100] [--frames 144] [--rate 4.5] [--only measure,shape]
 
-Each film is brought to 704x480, gets grain of a known curve and size, and is coded as progressive MPEG-2. Told are:
+Each film is brought to 704x480, gets grain of a known curve and size, and is coded as progressive MPEG-2. A web video
+has noise of its own, which is measured as grain too; of a folder of photographs (FILM is then the folder and --start
+the first of them) only the grain is noise. Told are:
 measure: sigma over the truth's in every luma bin that was seen (plain, calibrated by the rate alone, and by what was
 read from the stream), and the spectra's distance;
 shape: of synthesised grain the log-spectral distance (dB, 16x16 windows) at the source's size and of 2880x1920 averaged
@@ -57,8 +59,34 @@ def blurred(noise: Floats, radius: float) -> Floats:
     return noise
 
 
+def photographs(folder: str, start: int, frames: int) -> vs.VideoNode:
+    """Photographs from number `start` on, 40 pictures each, moved by parts of a sample: no noise of their own."""
+    files, each, shown = sorted(Path(folder).glob("*.jpg")), 40, []
+    for k in range(start, start + -(-frames // each)):
+        image = core.bs.VideoSource(str(files[k % len(files)]), cachemode=0)[0]
+        times = max(760 / image.width, 540 / image.height)
+        width, height = (round(side * times / 2) * 2 for side in (image.width, image.height))
+        matrix = {"matrix_in_s": "470bg", "range_in_s": "full"} if image.format.color_family == vs.YUV else {}
+        still = image.resize.Point(format=vs.RGB48, **matrix)
+        still = still.resize.Lanczos(width, height, format=vs.YUV420P16, matrix_s="170m", range_s="limited") * each
+        speed = ((0.6, 0.3), (-0.8, 0.2), (0.35, -0.5), (1.1, 0.0), (0.0, 0.9))[k % 5]
+
+        def moved(n: int, still: vs.VideoNode = still, speed: tuple[float, float] = speed) -> vs.VideoNode:
+            room, size = (still.width - 704, still.height - 480), 1 / (1 + 0.0006 * n)
+            left, top = (min(max(r / 2 + s * (n - each / 2), 0), r) for r, s in zip(room, speed, strict=True))
+            return still.resize.Bicubic(
+                704, 480, src_left=left, src_top=top, src_width=704 * size, src_height=480 * size
+            )
+
+        shown.append(still.std.BlankClip(width=704, height=480, keep=True).std.FrameEval(moved))
+    clip = core.std.Splice(shown)[:frames]
+    return clip.std.SetFrameProps(_Matrix=6, _Range=0).std.AssumeFPS(fpsnum=24000, fpsden=1001)
+
+
 def truth_of(path: str, start: int, frames: int) -> vs.VideoNode:
-    """The middle of a film's pictures as 704x480."""
+    """The middle of a film's pictures as 704x480; of a folder, its photographs moved."""
+    if Path(path).is_dir():
+        return photographs(path, start, frames)
     film = core.bs.VideoSource(path, cachemode=0)[start : start + frames]
     width = min(film.width, film.height * 4 // 3) // 2 * 2
     film = film.std.CropAbs(width, film.height, (film.width - width) // 4 * 2)
