@@ -28,7 +28,7 @@ from .model import BINS, CENTRES, GRID, WHITE, GrainModel, Spectrum, gaussian_sp
 from .runs import Run, kept
 from .synthesise import add_grain
 
-__all__ = ["calibrated", "coded", "denoised", "kinds_of", "recoded"]
+__all__ = ["Plan", "calibrated", "coded", "denoised", "kinds_of", "recoded"]
 
 type Floats = NDArray[np.float64]
 type Denoiser = Callable[[vs.VideoNode], vs.VideoNode]
@@ -102,8 +102,8 @@ def calibrated(
     runs = list(dict.fromkeys(run for _, run in numbers))
     starts = np.cumsum([0, *(run.length for run in runs)]).tolist()
     rate = coding.rate if coding is not None else 0
-    read = [coding.scales_of(run.share, kinds_of(run.length)) for run in runs] if coding is not None else []
-    scales = [row for row in read if row is not None]
+    read = [_plan(plain, run, coding) for run in runs] if coding is not None else []
+    plans = [plan for plan in read if plan is not None]
 
     def disc(
         model: GrainModel | None,
@@ -120,8 +120,8 @@ def calibrated(
             clip = core.std.MaskedMerge(clip, more, textured)
         eight = clip.resize.Point(format=clip.format.replace(bits_per_sample=8).id)
         through = eight
-        if scales:
-            through = recoded(eight, list(pairwise(starts)), scales, folder)
+        if plans:
+            through = recoded(eight, list(pairwise(starts)), plans, folder)
         elif coding is not None:
             through = coded(eight, coding.rate, folder, starts[:-1])
         return through.resize.Point(format=plain.format.id)
@@ -425,30 +425,70 @@ def kinds_of(length: int) -> list[int]:
     return [1 if n % GOP == 0 else 2 if n % 3 == 0 or n == length - 1 else 3 for n in range(length)]
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a stretch of pictures is coded."""
+
+    scales: Sequence[float]
+    """Of each coded picture."""
+    interlaced: bool = False
+    """As two fields each; film's pictures then as fields 2, 3, 2, 3 of 5 frames for 4."""
+
+    def frames(self, length: int, fps: Fraction) -> int:
+        """Coded for so many pictures."""
+        return 5 * -(-length // 4) if self.interlaced and fps == FILM else length
+
+
+def _plan(clip: vs.VideoNode, run: Run, coding: Coding) -> Plan | None:
+    """As the disc has it; None: unknown."""
+    fields = Plan((), interlaced=coding.interlaced_in(run.share) and clip.height % 4 == 0)
+    scales = coding.scales_of(run.share, kinds_of(fields.frames(run.length, _fps(clip))))
+    return None if scales is None else replace(fields, scales=scales)
+
+
 def recoded(
-    clip: vs.VideoNode, stretches: Sequence[tuple[int, int]], scales: Sequence[Sequence[float]], folder: Path
+    clip: vs.VideoNode, stretches: Sequence[tuple[int, int]], plans: Sequence[Plan], folder: Path
 ) -> vs.VideoNode:
     """A clip of 8 bits through MPEG-2 and back, each stretch of it coded by itself, its pictures with given scales."""
+    film = _fps(clip) == FILM
 
-    def one(k: int) -> bytes:
+    def one(k: int) -> Path:
         first, stop = stretches[k]
         raw, stream = folder / f"{k}.y4m", folder / f"{k}.m2v"
-        _written(clip[first:stop], raw)
-        kinds = kinds_of(stop - first)
-        codes = _codes(kinds, scales[k])
+        part, words = clip[first:stop], ["-b:v", "20M", "-qmin", "1", "-qdiff", "31", "-qblur", "0", "-b_qfactor", "-1"]
+        if plans[k].interlaced:
+            part = _telecined(part) if film else part
+            words += ["-vf", "setfield=tff", "-flags", "+ilme+ildct", "-alternate_scan", "1"]
+        _written(part, raw)
+        kinds = kinds_of(part.num_frames)
+        codes = _codes(kinds, plans[k].scales)
         # The second I picture takes what the P before it has times a factor, the first its own times that.
         factor = codes[GOP] / codes[GOP - 3] if len(codes) > GOP else 1.0
         steps = [LAMBDA * code for code in codes]
         steps[0] = round(steps[0] / factor)
-        told = "/".join(f"{n},{n},{step}" for n, step in enumerate(steps))
-        words = ["-b:v", "20M", "-qmin", "1", "-qdiff", "31", "-qblur", "0", "-b_qfactor", "-1", "-rc_override", told]
+        words += ["-rc_override", "/".join(f"{n},{n},{step}" for n, step in enumerate(steps))]
         _encode(raw, [*words, "-i_qfactor", f"{-factor:.4f}"], stream)
         raw.unlink()
-        return stream.read_bytes()
+        return stream
 
     with ThreadPoolExecutor(2) as pool:
-        (folder / "grain.m2v").write_bytes(b"".join(pool.map(one, range(len(stretches)))))
-    return _decoded(folder / "grain.m2v", clip)
+        made = [_decoded(stream, clip) for stream in pool.map(one, range(len(stretches)))]
+    woven = [_woven(part) if plan.interlaced and film else part for part, plan in zip(made, plans, strict=True)]
+    return core.std.Splice([part[: stop - first] for part, (first, stop) in zip(woven, stretches, strict=True)])
+
+
+def _telecined(pictures: vs.VideoNode) -> vs.VideoNode:
+    """5 frames of 4 pictures, top field first: fields At Ab Bt Bb Bt Cb Ct Db Dt Db; the last picture fills up."""
+    while pictures.num_frames % 4:
+        pictures += pictures[-1]
+    fields = pictures.std.SeparateFields(tff=True).std.SelectEvery(8, [0, 1, 2, 3, 2, 5, 4, 7, 6, 7])
+    return fields.std.DoubleWeave(tff=True)[::2].std.AssumeFPS(fpsnum=NTSC.numerator, fpsden=NTSC.denominator)
+
+
+def _woven(frames: vs.VideoNode) -> vs.VideoNode:
+    """The pictures again, each of two fields of its own."""
+    fields = frames.std.SeparateFields(tff=True).std.SelectEvery(10, [0, 1, 2, 3, 6, 5, 8, 9])
+    return fields.std.DoubleWeave(tff=True)[::2].std.SetFieldBased(0)
 
 
 def _codes(kinds: Sequence[int], scales: Sequence[float]) -> list[int]:
@@ -463,10 +503,15 @@ def _codes(kinds: Sequence[int], scales: Sequence[float]) -> list[int]:
     return found
 
 
+def _fps(clip: vs.VideoNode) -> Fraction:
+    """The rate of MPEG-2 nearest to a clip's own; film's of one whose rate varies."""
+    ratio = Fraction(clip.fps_num, clip.fps_den) if clip.fps_num else FILM
+    return min((FILM, PAL, NTSC), key=lambda known: abs(known - ratio))
+
+
 def _written(clip: vs.VideoNode, path: Path) -> Fraction:
     """Write a clip for the encoder, at the rate of MPEG-2 nearest to its own; return that."""
-    ratio = Fraction(clip.fps_num, clip.fps_den) if clip.fps_num else FILM
-    fps = min((FILM, PAL, NTSC), key=lambda known: abs(known - ratio))
+    fps = _fps(clip)
     four = clip.resize.Bilinear(format=vs.YUV420P8) if clip.format.id != vs.YUV420P8 else clip
     with path.open("wb") as file:
         four.std.AssumeFPS(fpsnum=fps.numerator, fpsden=fps.denominator).output(file, y4m=True)

@@ -49,6 +49,8 @@ class Coding:
     """For every field of the tape the kind of the picture that it was coded in: 1 I, 2 P, 3 B. Empty: unknown."""
     scales: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     """That picture's quantiser_scale, the mean over the starts of its slices."""
+    interlaced: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """Whether that picture was coded as two fields that may differ (progressive_frame is 0)."""
 
     def __post_init__(self) -> None:
         if not 100_000 <= self.rate <= 100_000_000:
@@ -76,6 +78,11 @@ class Coding:
             where = np.flatnonzero(same)
             found.append(float(self.scales[where[np.abs(where + 0.5 - at).argmin()]]))
         return found
+
+    def interlaced_in(self, share: tuple[float, float]) -> bool:
+        """Whether most of a stretch, between two shares of the tape, was coded as interlaced."""
+        first, stop = (int(part * len(self.interlaced)) for part in share)
+        return bool(np.mean(self.interlaced[first : max(stop, first + 1)]) > 0.5) if len(self.interlaced) else False
 
     def kind_at(self, share: float) -> int:
         """The kind of the picture at a share of the tape; 0: unknown."""
@@ -125,6 +132,7 @@ class _Picture:
     slices: int = 0
     fields: int = 2
     linear: bool = True
+    interlaced: bool = False
 
     @property
     def scale(self) -> float:
@@ -163,6 +171,7 @@ class _Stream:
                     two, three, four = data[at + 2 : at + 5]
                     self.pictures[-1].fields = 1 if two & 3 != 3 else 2 + (three >> 1 & four >> 7)
                     self.pictures[-1].linear = not three & 16
+                    self.pictures[-1].interlaced = not four & 128
             elif self.pictures and code <= 0xAF:
                 self.pictures[-1].codes += data[at] >> 3
                 self.pictures[-1].slices += 1
@@ -178,4 +187,5 @@ class _Stream:
             rate=int(np.clip(self.bits * 2 * float(fps) / int(fields.sum()), 100_000, 100_000_000)),
             kinds=np.repeat(np.array([p.kind for p in shown], np.uint8), fields),
             scales=np.repeat(np.array([p.scale for p in shown], np.float32), fields),
+            interlaced=np.repeat(np.array([p.interlaced for p in shown], np.bool_), fields),
         )
