@@ -54,10 +54,10 @@ def measure_grain(
     40 % of a picture, and the flattest quarter of each luma bin. Denoising leaves some grain in and MPEG-2 takes some
     away, so the plain residual shows about three quarters of the truth, finer grain less than coarse. Therefore grain
     is synthesised on the denoised pictures, coded as the disc is, denoised and measured again, a few times over, and
-    the model is changed until that gives what the disc gave: picture by picture with the disc's kinds and quantisers, and
-    in fields where the disc is, if `rate` tells them. What coding alone leaves, without any grain, counts as none; what denoising does to the
-    pictures that grain is put on is found out by doing it once more. Where few blocks were seen, or coding hides most,
-    the noise curve is carried on from its neighbours, and the model's notes say so.
+    the model is changed until that gives what the disc gave: picture by picture with the disc's kinds and quantisers,
+    and in fields where the disc is, if `rate` tells them. What coding alone leaves, without any grain, counts as none;
+    what denoising does to the pictures that grain is put on is found out by doing it once more. Where few blocks were
+    seen, or coding hides most, the noise curve is carried on from its neighbours, and the model's notes say so.
 
     About 1.5 s of two cores for each picture with `rate`, whatever the length of the clip.
 
