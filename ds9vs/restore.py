@@ -12,8 +12,8 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,6 @@ from .clean import clean
 from .errors import CustomValueError, FileWasNotFoundError
 from .files import existing, write_json
 from .finish import Bars, finish
-from .finish.deband import deband
 from .finish.geometry import crop, crop_sides
 from .finish.output import finish_options
 from .grain import GrainModel, add_grain, load_grain
@@ -155,16 +154,11 @@ def restore(
     big = upscale(film, **network)
     if "steady" in tables and not preview:
         big = steady(big, film, **tables["steady"])
-    ending = _known(decoded, film, big) | {"deband": model is None} | tables.get("finish", {})
+    ending = _known(decoded, film, big) | {"deband": True} | tables.get("finish", {})
     if model:
-        bands = tables.get("finish", {}).get("deband", True)
-        if bands:
-            smooth = finish_options(ending.get("preset", "safe"))
-            held = ending.get("noise", smooth.noise)
-            lacking = math.sqrt(max(0.0, held**2 - _dark_grain(model, tables["grain"]) ** 2))
-            big = deband(big, options=replace(smooth.deband, noise=lacking))
-        big = add_grain(big, model, **tables["grain"])
-        ending["deband"] = False  # done, before the grain
+        held = ending.get("noise", finish_options(ending.get("preset", "safe")).noise)
+        ending["noise"] = math.sqrt(max(0.0, held**2 - _dark_grain(model, tables["grain"]) ** 2))
+        ending["grain"] = partial(add_grain, model=model, **tables["grain"])
     if boxed:
         ending["bars"] = boxed.cropped(left=left, top=top, right=right, bottom=bottom)
     record = {

@@ -37,6 +37,7 @@ from ds9vs.finish.colour import SYSTEMS, convert_codes
 from ds9vs.finish.deband import DebandOptions
 from ds9vs.finish.geometry import frame_geometry
 from ds9vs.finish.show import draw
+from ds9vs.grain import GrainModel, add_grain
 from ds9vs.simulate import Layer, ShotSpec, TapeSpec, make_tape, sample_footage
 from ds9vs.simulate.disc import make_disc
 from ds9vs.source import source
@@ -726,3 +727,25 @@ def test_wrong_hdr_gives_a_sentence(options: dict[str, Any], says: str) -> None:
         Light(max_cll=10, max_fall=20)
     with pytest.raises(CustomValueError, match=r'finish\(hdr="pq"\)'):
         measure_light(finish(flat([90, 128, 128]), height=480))
+
+
+def test_grain_goes_between_debanding_and_dither() -> None:
+    """Black of a colour that the conversion lifts: grain added before knows it as black, where there is none."""
+    tags = {"_Matrix": 6, "_Primaries": 6, "_Transfer": 6, "_Range": 0, "_ChromaLocation": 0}
+    black = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=1, color=[16, 108, 108])
+    black = black.std.SetFrameProps(**tags, _SARNum=10, _SARDen=11)
+    model = GrainModel(size=(704, 480), sigma=(2.0,) * 16, chroma=(0.0, 0.0))
+    given: list[str] = []
+
+    def grained(clip: vs.VideoNode) -> vs.VideoNode:
+        given.append(f"{clip.format.name} {clip.width}x{clip.height}")
+        return add_grain(clip, model)
+
+    made = finish(black, height=1080, grain=grained, noise=0)
+    assert given == ["YUV420P16 1440x1080"]
+    early = finish(add_grain(black.resize.Point(format=vs.YUV420P16), model), height=1080)
+    with made.get_frame(0) as ours, early.get_frame(0) as other:
+        assert "DS9VS_Grain" in ours.props
+        assert np.asarray(ours[0]).std() > 3 * np.asarray(other[0]).std()
+    with pytest.raises(CustomValueError, match="grain is a function"):
+        finish(black, grain="film.json")

@@ -20,7 +20,6 @@ from ds9vs.cadence import analyse
 from ds9vs.encode import encode, mux
 from ds9vs.files import run
 from ds9vs.finish import Bars, ShotBars, crop
-from ds9vs.finish.deband import DebandOptions
 from ds9vs.grain import measure_grain
 from ds9vs.ivtc import ivtc, shown
 from ds9vs.measures import psnr
@@ -281,17 +280,20 @@ def test_weak_grain_is_helped_to_carry_dark_slopes(
     strength: float, hybrid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Grain that is too weak gets the rest of the noise that finish() alone would lay; strong grain gets none."""
-    laid: list[float] = []
+    laid: list[tuple[float, bool]] = []
     room = sys.modules["ds9vs.restore"]
 
-    def noted(clip: vs.VideoNode, *, options: DebandOptions) -> vs.VideoNode:
-        laid.append(options.noise)
-        return ds9vs.deband(clip, options=options)
+    def noted(clip: vs.VideoNode, **options: Any) -> vs.VideoNode:
+        laid.append((options["noise"], options["deband"]))
+        return ds9vs.finish(clip, **options)
 
-    monkeypatch.setattr(room, "deband", noted)
+    monkeypatch.setattr(room, "finish", noted)
     plain = {"upscale": {"model": "none", "width": 960, "height": 720}, "grain": {"strength": strength}}
-    ds9vs.restore(hybrid, preset="safe", settings=plain)
-    assert laid == [0.0] if strength > 1 else 0.6 < laid[0] <= 0.7
+    with ds9vs.restore(hybrid, preset="safe", settings=plain).get_frame(0) as frame:
+        assert "DS9VS_Grain" in frame.props
+    (noise, smoothed), *others = laid
+    assert smoothed and not others
+    assert noise == 0 if strength > 1 else 0.6 < noise <= 0.7
 
 
 def test_a_map_of_another_tape_is_refused(hybrid: Path, tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def finish(
     dither: Literal["error_diffusion", "ordered", "random", "none"] | None = None,
     levels: Literal["keep", "legal"] | None = None,
     noise: float | None = None,
+    grain: Callable[[vs.VideoNode], vs.VideoNode] | None = None,
     bars: Bars | str | Path | None = None,
     report: bool = False,
     lut: str | Path | None = None,
@@ -86,9 +87,9 @@ def finish(
     without it x265 turns the slopes into steps again. Of a dark gradient from a disc at 1440x1080, CAMBI behind x265 at
     CRF 18 is 12.5 enlarged plainly, 6.6 with debanding alone and 0.01 with the noise, which takes 3.4 Mb/s.
 
-    Grain belongs between debanding and this function's dither: a clip from `add_grain` (`DS9VS_Grain`) is not debanded
-    here; where its gradients band, call `ds9vs.deband` before `add_grain`, as `restore` does, with the part of the
-    noise that weaker grain lacks. Grain from elsewhere counts as texture.
+    Grain belongs between debanding and dither: give `grain`, as `restore` does, with the part of the noise that weaker
+    grain lacks. A clip from `add_grain` (`DS9VS_Grain`) is not debanded here: what the conversion moves off black then
+    has no noise, and bands. Grain from elsewhere counts as texture.
 
     Tags written: `_Matrix`, `_Primaries`, `_Transfer`, `_Range` (limited), `_ChromaLocation` (left), `_SARNum`,
     `_SARDen`. Legal values stay legal: luma lies within 16 and 235 (in 8-bit terms) or, with levels="keep", up to the
@@ -109,6 +110,7 @@ def finish(
         dither: Instead of the preset's. "ordered" is the fastest.
         levels: Instead of the preset's.
         noise: Deviation of the noise on smoothed dark places, in 8-bit codes, instead of the preset's; 0 for none.
+        grain: What adds grain, `lambda clip: add_grain(clip, model)`; it gets YUV 4:2:0 of 16 bits of the frame's size.
         bars: What `measure_bars` found in these pictures, or its file: letterboxed shots are kept in their frame, their
             bars black. Of a clip that was cropped since: `bars.cropped(left=8, right=8)`.
         report: Tell of every picture what was illegal or crushed in the clip given, as props (`report_levels`).
@@ -157,6 +159,8 @@ def finish(
         )
     if light is not None and hdr != "pq":
         raise CustomValueError('light goes with hdr="pq": HLG and standard range have no content light level.', finish)
+    if grain is not None and not callable(grain):
+        raise CustomValueError("grain is a function: lambda clip: add_grain(clip, model).", finish, grain)
     stated = light if light is None or isinstance(light, Light) else _light(light)
     require("akarin.Expr", finish)
 
@@ -185,6 +189,7 @@ def finish(
     if deband:
         held = options.noise if noise is None else noise
         out = _deband(out, options=dataclasses.replace(options.deband, noise=held))
+    out = grain(out) if grain else out
     if hdr:
         out = to_hdr(_legal(out, clip, keep, 16), hdr, stated, legal=keep == "legal")
         keep = "legal"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import tempfile
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -126,10 +126,13 @@ def main() -> None:
                 chroma=(0.4,) * 2,
             )
             bare = {"deband": False, "dither": "none"}
-            # What grain of a quarter lacks of finish's noise, as restore() lays it.
-            safe = finish_options("safe")
-            lacking = max(0.0, safe.noise**2 - (film.sigma[2] / 4) ** 2) ** 0.5
-            held = deband(big, options=replace(safe.deband, noise=lacking))
+            # With what it lacks of finish's noise, as restore() lays it.
+            safe = finish_options("safe").noise
+            whole, quarter = (
+                {"noise": max(0.0, safe**2 - (share * film.sigma[2]) ** 2) ** 0.5,
+                 "grain": partial(add_grain, model=film, strength=share)}
+                for share in (1.0, 0.25)
+            )  # fmt: skip
             rows = {
                 "truth, finish without noise": finish(truth, **size, noise=0),
                 "disc, enlarged only": finish(disc, **size, **bare),
@@ -138,9 +141,9 @@ def main() -> None:
                 "disc, safe": finish(disc, **size),
                 "disc, clean": finish(disc, **size, preset="clean"),
                 "disc, grain, no deband": finish(add_grain(big, film), deband=False),
-                "disc, deband, grain (restore)": finish(add_grain(deband(big), film), deband=False),
+                "disc, deband, grain (restore)": finish(disc, **size, **whole),
                 "disc, quarter of it, no noise": finish(add_grain(deband(big), film, strength=0.25), deband=False),
-                "disc, quarter of it (restore)": finish(add_grain(held, film, strength=0.25), deband=False),
+                "disc, quarter of it (restore)": finish(disc, **size, **quarter),
             }
             for row, clip in rows.items():
                 if given.only and not row.startswith(tuple(given.only.split(","))):
