@@ -28,7 +28,7 @@ from .model import BINS, CENTRES, GRID, WHITE, GrainModel, Spectrum, gaussian_sp
 from .runs import Run, kept
 from .synthesise import add_grain
 
-__all__ = ["Plan", "calibrated", "coded", "denoised", "kinds_of", "recoded"]
+__all__ = ["Plan", "calibrated", "coded", "denoised", "kinds_of", "recoded", "telecined", "woven"]
 
 type Floats = NDArray[np.float64]
 type Denoiser = Callable[[vs.VideoNode], vs.VideoNode]
@@ -63,6 +63,8 @@ STIFF = 0.08
 APART = (0.0, 1.0, 1.0, 3.0, 3.0, 3.0)
 """The same for what a tone differs by from all together."""
 GAUSSIAN = (0.0, 0.0, 0.0, 1e9, 1e9, 1e9)
+_NEAR = np.exp(-np.square(np.arange(BINS)[:, None] - np.arange(BINS)[None]) / 8)
+"""What a luma bin counts for another."""
 LAMBDA = 118
 """ffmpeg's Lagrange multiplier of a quantiser_scale_code of 1, the unit of -rc_override."""
 GOP = 12
@@ -165,7 +167,7 @@ def _unbiased(wanted: Evidence, found: Evidence, other: Evidence) -> Evidence:
     It leaves some grain in them and takes faint texture away, which both show in what is measured. Denoised once more,
     from grain that is known, they show what that changes: `other` over `found`, which holds for the disc as well.
     """
-    near = np.exp(-np.square(np.arange(BINS)[:, None] - np.arange(BINS)[None]) / 8) * wanted.seen
+    near = _NEAR * wanted.seen
     change = np.log(np.maximum(other.band, 1e-4) / np.maximum(found.band, 1e-4)) * (found.seen > 0) * (other.seen > 0)
     total = near.sum(1)
     even = np.where(total > 0, near @ change / np.where(total > 0, total, 1), 0)
@@ -227,9 +229,8 @@ def _answer(
     across = change(lambda m, e: np.square(m.sigma) * band_gain(m.spectra))
     up = change(lambda m, e: e.band)
     weight = np.abs(across) * (seen > 0)
-    near = np.exp(-np.square(np.arange(BINS)[:, None] - np.arange(BINS)[None]) / 8)
-    total = near @ (weight * np.abs(across))
-    luma = np.where(total > 0.01, (near @ (weight * up * np.sign(across))) / np.maximum(total, 0.01), known.luma)
+    total = _NEAR @ (weight * np.abs(across))
+    luma = np.where(total > 0.01, (_NEAR @ (weight * up * np.sign(across))) / np.maximum(total, 0.01), known.luma)
     weight = _share(now[0].spectra[1])
     weight = weight * (_X + _Y - ((_X + _Y) * weight).sum() / weight.sum())
     turned = float((weight * change(lambda m, e: np.mean(m.spectra, 0))).sum())
@@ -434,16 +435,13 @@ class Plan:
     interlaced: bool = False
     """As two fields each; film's pictures then as fields 2, 3, 2, 3 of 5 frames for 4."""
 
-    def frames(self, length: int, fps: Fraction) -> int:
-        """Coded for so many pictures."""
-        return 5 * -(-length // 4) if self.interlaced and fps == FILM else length
-
 
 def _plan(clip: vs.VideoNode, run: Run, coding: Coding) -> Plan | None:
     """As the disc has it; None: unknown."""
-    fields = Plan((), interlaced=coding.interlaced_in(run.share) and clip.height % 4 == 0)
-    scales = coding.scales_of(run.share, kinds_of(fields.frames(run.length, _fps(clip))))
-    return None if scales is None else replace(fields, scales=scales)
+    interlaced = coding.interlaced_in(run.share) and clip.height % 4 == 0
+    frames = 5 * -(-run.length // 4) if interlaced and _fps(clip) == FILM else run.length
+    scales = coding.scales_of(run.share, kinds_of(frames))
+    return None if scales is None else Plan(scales, interlaced)
 
 
 def recoded(
@@ -457,7 +455,7 @@ def recoded(
         raw, stream = folder / f"{k}.y4m", folder / f"{k}.m2v"
         part, words = clip[first:stop], ["-b:v", "20M", "-qmin", "1", "-qdiff", "31", "-qblur", "0", "-b_qfactor", "-1"]
         if plans[k].interlaced:
-            part = _telecined(part) if film else part
+            part = telecined(part) if film else part
             words += ["-vf", "setfield=tff", "-flags", "+ilme+ildct", "-alternate_scan", "1"]
         _written(part, raw)
         kinds = kinds_of(part.num_frames)
@@ -473,11 +471,11 @@ def recoded(
 
     with ThreadPoolExecutor(2) as pool:
         made = [_decoded(stream, clip) for stream in pool.map(one, range(len(stretches)))]
-    woven = [_woven(part) if plan.interlaced and film else part for part, plan in zip(made, plans, strict=True)]
-    return core.std.Splice([part[: stop - first] for part, (first, stop) in zip(woven, stretches, strict=True)])
+    whole = [woven(part) if plan.interlaced and film else part for part, plan in zip(made, plans, strict=True)]
+    return core.std.Splice([part[: stop - first] for part, (first, stop) in zip(whole, stretches, strict=True)])
 
 
-def _telecined(pictures: vs.VideoNode) -> vs.VideoNode:
+def telecined(pictures: vs.VideoNode) -> vs.VideoNode:
     """5 frames of 4 pictures, top field first: fields At Ab Bt Bb Bt Cb Ct Db Dt Db; the last picture fills up."""
     while pictures.num_frames % 4:
         pictures += pictures[-1]
@@ -485,7 +483,7 @@ def _telecined(pictures: vs.VideoNode) -> vs.VideoNode:
     return fields.std.DoubleWeave(tff=True)[::2].std.AssumeFPS(fpsnum=NTSC.numerator, fpsden=NTSC.denominator)
 
 
-def _woven(frames: vs.VideoNode) -> vs.VideoNode:
+def woven(frames: vs.VideoNode) -> vs.VideoNode:
     """The pictures again, each of two fields of its own."""
     fields = frames.std.SeparateFields(tff=True).std.SelectEvery(10, [0, 1, 2, 3, 6, 5, 8, 9])
     return fields.std.DoubleWeave(tff=True)[::2].std.SetFieldBased(0)

@@ -70,13 +70,13 @@ class Coding:
         """
         if not len(self.kinds):
             return None
+        # Of a stream without P or B pictures those of ours are coded as its others.
+        where = {kind: np.flatnonzero(self.kinds == kind) for kind in set(kinds)}
+        where = {kind: same if len(same) else np.flatnonzero(self.kinds) for kind, same in where.items()}
         found = []
         for n, kind in enumerate(kinds):
-            # Of a stream without P or B pictures those of ours are coded as its others.
-            same = self.kinds == kind if (self.kinds == kind).any() else self.kinds > 0
             at = (share[0] + (n + 0.5) / len(kinds) * (share[1] - share[0])) * len(self.kinds)
-            where = np.flatnonzero(same)
-            found.append(float(self.scales[where[np.abs(where + 0.5 - at).argmin()]]))
+            found.append(float(self.scales[where[kind][np.abs(where[kind] + 0.5 - at).argmin()]]))
         return found
 
     def interlaced_in(self, share: tuple[float, float]) -> bool:

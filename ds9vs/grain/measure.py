@@ -106,10 +106,11 @@ def measure_grain(
             measure_grain,
         )
     wide = source.resize.Point(format=source.format.replace(bits_per_sample=16).id)
-    denoise = None if given is not None else clean if callable(clean) else _averaged
+    make = clean if callable(clean) else _averaged
+    denoise = make if given is None else None
     noisy = spliced(wide, found)
     held = given.resize.Point(format=wide.format.id) if given is not None else None
-    plain = spliced(held, found) if held is not None else denoised(noisy, denoise or _averaged)
+    plain = spliced(held, found) if held is not None else denoised(noisy, make)
     where = [(n, run) for run, first in zip(found, _firsts(found), strict=True) for n in run.measured(first)]
     seen: list[Picture] = []
     with progress("grain", len(where), show=show) as done:
@@ -128,7 +129,7 @@ def measure_grain(
             else:
                 few_noisy = kept(few_noisy, Path(folder) / "noisy.raw")
                 # A mean of five keeps a fifth of the grain, which would be measured again.
-                few_plain = denoised(denoised(few_noisy, denoise or _averaged), denoise or _averaged)
+                few_plain = denoised(denoised(few_noisy, make), make)
             few_plain = kept(few_plain, Path(folder) / "clean.raw")
             numbers = [(n, run) for run, first in zip(some, _firsts(some), strict=True) for n in run.measured(first)]
             model = calibrated(model, whole, few_plain, numbers, few_noisy, denoise, coding, Path(folder), show)

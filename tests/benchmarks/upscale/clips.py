@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from vapoursynth import core
 
 from ds9vs import files
+from ds9vs.grain.calibrate import telecined, woven
 from ds9vs.simulate.vfx import Image, draw, over
 
 __all__ = ["AROUND", "LEAD", "SETS", "Clip", "Made", "keep", "kept", "make", "missing"]
@@ -275,24 +276,12 @@ SETS: dict[str, tuple[Clip, ...]] = {
 # --- the disc -----------------------------------------------------------------------------------------------------
 
 
-def _telecined(pictures: vs.VideoNode) -> vs.VideoNode:
-    """24 pictures to 30 frames, 2:3 with the top field first: fields At Ab Bt Bb Bt Cb Ct Db Dt Db."""
-    fields = pictures.std.SeparateFields(tff=True).std.SelectEvery(8, [0, 1, 2, 3, 2, 5, 4, 7, 6, 7])
-    return fields.std.DoubleWeave(tff=True)[::2].std.SetFieldBased(2)
-
-
-def _woven(frames: vs.VideoNode) -> vs.VideoNode:
-    """The pictures again, each from two fields of its own."""
-    fields = frames.std.SeparateFields(tff=True).std.SelectEvery(10, [0, 1, 2, 3, 6, 5, 8, 9])
-    return fields.std.DoubleWeave(tff=True)[::2].std.SetFieldBased(0)
-
-
 def _disc(truth: vs.VideoNode, size: tuple[int, int], rate: float, folder: Path) -> tuple[vs.VideoNode, float]:
     """The truth through a disc of that size."""
     width, height = size
     share = width * height / (720 * 480)
     half = truth.resize.Bicubic(width, height, format=vs.YUV422P16)
-    tape = _telecined(half).resize.Bicubic(format=vs.YUV420P8, dither_type="none")
+    tape = telecined(half).resize.Bicubic(format=vs.YUV420P8, dither_type="none")
     raw, coded = folder / "disc.y4m", folder / "disc.mkv"
     with raw.open("wb") as file:
         tape.output(file, y4m=True)
@@ -309,7 +298,7 @@ def _disc(truth: vs.VideoNode, size: tuple[int, int], rate: float, folder: Path)
     raw.unlink()
     seen = core.bs.VideoSource(str(coded), cachemode=0).std.SetFrameProps(_Matrix=6, _Range=0)
     kbits = coded.stat().st_size * 8 / (tape.num_frames * 1001 / 30000) / 1000
-    return _woven(seen.std.SetFieldBased(2).resize.Bicubic(format=vs.YUV422P8, dither_type="none")), kbits
+    return woven(seen.std.SetFieldBased(2).resize.Bicubic(format=vs.YUV422P8, dither_type="none")), kbits
 
 
 def _found(clip: Clip, folders: Sequence[Path]) -> Path | None:
