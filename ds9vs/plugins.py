@@ -14,10 +14,12 @@ import vapoursynth as vs
 
 from .errors import CustomRuntimeError
 
-__all__ = ["NO_SCENES", "PLUGINS", "Plugin", "has", "require"]
+__all__ = ["NO_SCENES", "PLUGINS", "SEARCH", "Plugin", "has", "require"]
 
 NO_SCENES: dict[str, Any] = {"thscd1": 16320, "thscd2": 100.0}
 """mvu's own scene detection, off: callers know the cuts from properties, and look at how well things match."""
+SEARCH: dict[str, Any] = {"chroma": 0, "search": 3, "searchparam": 2, "mvlambda": 400}
+"""mvu's search where pictures are moved onto their neighbours: luma alone, vectors that keep together."""
 
 
 @dataclass(frozen=True, slots=True)

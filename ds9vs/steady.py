@@ -12,7 +12,7 @@ import vapoursynth as vs
 from vapoursynth import core
 
 from .errors import CustomValueError
-from .plugins import NO_SCENES, require
+from .plugins import NO_SCENES, SEARCH, require
 
 __all__ = ["steady"]
 
@@ -139,14 +139,13 @@ def _averaged(
     fine, over = BLOCK // 2, BLOCK // 4
     coarse = {"blksize": [BLOCK], "overlap": [BLOCK // 2]}
     finer = {"blksize": [fine], "overlap": [over]}
-    search = {"chroma": 0, "search": 3, "searchparam": 2, "mvlambda": 400}
     first = core.mvu.Super(behind, **coarse, pel=pel, pad=[PAD])
     near = core.mvu.Super(behind, **finer, pel=pel, pad=[PAD], onelevel=1)
     sizes = {"blksize": [factor * fine], "overlap": [factor * over], "pad": [factor * PAD]}
     big = core.mvu.Super(large, **sizes, pel=pel // factor, onelevel=1)
     offsets = [k for k in range(-radius, radius + 1) if k]
     vectors = {
-        k: core.mvu.Recalculate(near, core.mvu.Analyse(first, **coarse, delta=k, **search), **finer, thsad=0, **search)
+        k: core.mvu.Recalculate(near, core.mvu.Analyse(first, **coarse, delta=k, **SEARCH), **finer, thsad=0, **SEARCH)
         for k in offsets
     }
     seen = core.mvu.SCDetection(behind, vectors[-1], thscd1=CHANGED_SAD, thscd2=CHANGED_SHARE)[blank:]

@@ -114,9 +114,8 @@ class _Search:
 
 
 def _moved(search: _Search, offset: int) -> vs.VideoNode:
-    options: dict[str, Any] = {"chroma": 0, "search": 3, "searchparam": 2, "mvlambda": 400}
-    found = core.mvu.Analyse(search.coarse, **COARSE, delta=offset, **options)
-    vectors = core.mvu.Recalculate(search.fine, found, **FINE, thsad=0, **options)
+    found = core.mvu.Analyse(search.coarse, **COARSE, delta=offset, **plugins.SEARCH)
+    vectors = core.mvu.Recalculate(search.fine, found, **FINE, thsad=0, **plugins.SEARCH)
     made = core.mvu.Compensate(search.whole, search.fine, vectors, **plugins.NO_SCENES)[search.blank :]
     made = core.akarin.Expr([made.std.RemoveFrameProps()], "x 65535 /", vs.GRAYS)
     return made.std.CropAbs(search.fed.width, search.fed.height).std.CopyFrameProps(search.fed)
