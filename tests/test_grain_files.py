@@ -187,8 +187,8 @@ def test_runs_begin_where_the_disc_has_an_intra_picture() -> None:
 
 
 def test_a_disc_coded_harder_is_taken_for_what_it_was(tmp_path: Path) -> None:
-    ramp = core.std.BlankClip(format=vs.YUV420P8, width=352, height=240, length=24, color=[90, 128, 128])
-    ramp = ramp.akarin.Expr(["32 X N 3 * + 2 / +", ""])
+    ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=24, color=[90, 128, 128])
+    ramp = ramp.akarin.Expr(["32 X 2 / N 3 * + 2 / +", ""])
     film = add_grain(ramp.resize.Point(format=vs.YUV420P16), dataclasses.replace(MODEL, sigma=(2.5,) * 16), seed=7)
     scales = [(0.0, 6.0, 8.0, 11.0)[kind] for kind in kinds_of(24)]
     disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [Plan(scales)], tmp_path)
@@ -197,6 +197,18 @@ def test_a_disc_coded_harder_is_taken_for_what_it_was(tmp_path: Path) -> None:
     seen = np.array(model.seen) > 0.02
     assert np.array(plain.sigma)[seen].mean() < 2.1
     assert np.array(model.sigma)[seen].mean() == pytest.approx(2.5, rel=0.1)
+
+
+@pytest.mark.parametrize("radius", [0.5, 0.85])
+def test_fine_and_coarse_grain_are_told_apart_behind_the_coding(tmp_path: Path, radius: float) -> None:
+    ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=24, color=[90, 128, 128])
+    ramp = ramp.akarin.Expr(["40 X 4 / N + +", ""]).resize.Point(format=vs.YUV420P16)
+    film = add_grain(ramp, GrainModel(size=(704, 480), sigma=(2.5,) * 16, spectra=(gaussian_spectrum(radius),) * 3))
+    scales = [(0.0, 4.0, 5.0, 7.0)[kind] for kind in kinds_of(24)]
+    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [Plan(scales)], tmp_path)
+    found = np.array(measure_grain(disc, rate=disc_coding(tmp_path / "0.m2v")).spectra[1])
+    near = [np.abs(np.sqrt(gaussian_spectrum(r)) - np.sqrt(found)).sum() for r in np.arange(0.3, 1.2, 0.01)]
+    assert 0.3 + 0.01 * np.argmin(near) == pytest.approx(radius, abs=0.12)
 
 
 def test_film_in_fields_comes_back_picture_by_picture(tmp_path: Path) -> None:

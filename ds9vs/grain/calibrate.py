@@ -6,7 +6,7 @@ May import the ground rooms and its neighbours. Encodes with ffmpeg's mpeg2video
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -24,7 +24,7 @@ from ..plugins import require
 from ..timing import FILM, NTSC, PAL
 from .coding import SCALES, Coding
 from .evidence import BLOCK, Evidence, as_sigma, band_gain, look, not_flat, pooled, spectrum_of
-from .model import BINS, CENTRES, GRID, WHITE, GrainModel, Spectrum, gaussian_spectrum, normalised, tone_weights
+from .model import BINS, CENTRES, GrainModel, Spectrum, gaussian_spectrum, normalised, tone_weights
 from .runs import Run, kept
 from .synthesise import add_grain
 
@@ -39,6 +39,8 @@ STEP = 4.0
 """Most by which an energy is changed at once."""
 MORE = 0.85
 """Share of the grain that is added where pictures are not flat and have kept some of their own."""
+LAST = 2
+"""Of how many of the last tries the mean is taken."""
 TWICE = 3
 """Which time the pictures that grain is put on are denoised once more."""
 SLOPE = 48
@@ -46,23 +48,32 @@ SLOPE = 48
 SEED = 1000
 GUESS = 7.0
 """Grain's energy over what is left of it on a disc, to begin with."""
-LOST = 0.08
+LOST = 0.04
 """Samples by which the radius of grain that coding has left is too small, for coarse specks lose most."""
+LARGEST = 4.0
+"""Largest square of a radius."""
 LEAST = 0.02
 """Share of a spectrum's mean below which a frequency hardly counts."""
-RIDGE = (0.0, 0.02, 0.02, 0.3, 0.3, 1.0)
-"""What holds the terms of such a polynomial down: 1, x2, y2, x4, y4, x2 y2; the last tells of diagonals, which MPEG-2
-drops first."""
-SURE, RESTS, FEW = 0.015, 0.15, 0.003
+TURN, BUMP = 2, 0.15
+"""Which time specks are made larger, once down and once across, to see what that changes; by how much: their size is
+the square of a radius."""
+POWER, COLOUR = (0.2, 15.0), (0.3, 15.0)
+"""How unsure the logarithm of a measured power is, in luma and in chroma: always; times the square of the share of it
+that coding leaves without grain."""
+FEWER = 4.0
+"""The same over the root of the number of luma's windows."""
+WIDE, ALIKE, ROUND = 0.12, 0.025, 0.05
+"""By how much a size differs from the first guess; from tone to tone; down from across."""
+FINE = 0.05
+"""By how much chroma's size differs from that of luma's specks in samples twice as wide and high, each a mean of two by
+two."""
+SURE, RESTS, FEW = 0.02, 0.15, 0.004
 """How unsure a luma bin's deviation is, as a share of it: always; times what coding leaves over what grain adds; over
 the root of the share of blocks."""
 UNSURE = 0.12
 """From which of that on a bin is told to be carried on from its neighbours."""
 STIFF = 0.08
 """How much a noise curve bends from bin to bin, as a share of it."""
-APART = (0.0, 1.0, 1.0, 3.0, 3.0, 3.0)
-"""The same for what a tone differs by from all together."""
-GAUSSIAN = (0.0, 0.0, 0.0, 1e9, 1e9, 1e9)
 _NEAR = np.exp(-np.square(np.arange(BINS)[:, None] - np.arange(BINS)[None]) / 8)
 """What a luma bin counts for another."""
 LAMBDA = 118
@@ -137,27 +148,37 @@ def calibrated(
         tell(1)
         if _hardly(wanted, floor):
             return replace(first, sigma=(0.0,) * BINS, chroma=(0.0, 0.0), rate=rate)
-        model, answer, before = first, _Answer(np.ones(BINS), 0.6, 1.0), None
+        model, answer, sizes, slopes = first, _Answer(np.ones(BINS), 1.0), np.zeros((4, 2)), None
         if coding is not None:
             left = np.maximum(_levels(wanted) - _levels(floor), 0).sum(0)
-            shape, colour = _gaussian(left), _gaussian(np.array(first.chroma_spectrum))
-            model = replace(first, spectra=(shape, shape, shape), chroma_spectrum=colour)
-            model = replace(model, sigma=as_sigma(GUESS * wanted.band / band_gain(model.spectra)))
+            sizes = np.array([*[_size(left)] * 3, _size(np.array(first.chroma_spectrum))])
+            model = _sized(replace(first, sigma=as_sigma(GUESS * np.square(first.sigma))), sizes, wanted)
+        before: tuple[GrainModel, Evidence] | None = None
+        tries: list[GrainModel] = []
         for done in range(TIMES):
-            back = disc(model, plain, noisy, textured)
+            seed = SEED + 10 * done
+            back = disc(model, plain, noisy, textured, seed)
             found = measured(back)
+            if done == TURN and coding is not None:
+                larger = [_sized(model, sizes + step, wanted) for step in BUMP * np.eye(2)]
+                turned = [measured(disc(one, plain, noisy, textured, seed)) for one in larger]
+                slopes = _Slopes(found, turned, floor, wanted.seen, sizes[:3])
             if done == TWICE and denoise is not None and coding is not None:
                 back = kept(back, folder / "back.raw")
                 again = kept(denoised(denoised(back, denoise), denoise), folder / "again.raw")
                 flat = _textured(again, folder / "again_flat.raw")
-                wanted = _unbiased(wanted, found, measured(disc(model, _off_the_codes(again), back, flat, SEED + 1)))
+                wanted = _unbiased(wanted, found, measured(disc(model, _off_the_codes(again), back, flat, seed + 1)))
             tell(done + 2)
             if before is not None:
                 answer = _answer(before, (model, found), wanted.seen, answer)
+            if slopes is not None:
+                turn = slopes.turn(wanted, found, sizes)
+                model, sizes, found = _sized(model, sizes + turn, wanted), sizes + turn, slopes.expected(found, turn)
             before = model, found
-            model = _corrected(model, wanted, found, floor, answer, None if coding is None else 1 / (done + 1))
+            model = _corrected(model, wanted, found, answer, shapes=coding is None)
+            tries.append(model)
         if coding is not None:
-            model = _even(model, wanted, floor)
+            model = _even(_mean(tries[-LAST:]), wanted, floor)
     return replace(model, rate=rate)
 
 
@@ -175,6 +196,24 @@ def _unbiased(wanted: Evidence, found: Evidence, other: Evidence) -> Evidence:
     for k in (2, 3):
         chroma[k] *= np.clip(other.chroma[k] / max(found.chroma[k], 1e-6), 0.6, 1.2)
     return replace(wanted, band=wanted.band * np.exp(np.clip(even, -0.2, 0.2)), chroma=chroma)
+
+
+def _mean(models: Sequence[GrainModel]) -> GrainModel:
+    """The mean of models: each has an error of its own, since coding is never twice the same."""
+
+    def mean(value: Callable[[GrainModel], object]) -> Floats:
+        return np.asarray(np.mean([value(model) for model in models], 0))
+
+    shadows, middle, lights = (normalised(table) for table in mean(lambda m: m.spectra))
+    chroma, correlation = mean(lambda m: m.chroma), mean(lambda m: m.correlation)
+    return replace(
+        models[-1],
+        sigma=as_sigma(mean(lambda m: np.square(m.sigma))),
+        spectra=(shadows, middle, lights),
+        chroma=(round(float(chroma[0]), 4), round(float(chroma[1]), 4)),
+        chroma_spectrum=normalised(mean(lambda m: m.chroma_spectrum)),
+        correlation=tuple(np.round(correlation, 4).tolist()),
+    )
 
 
 def _even(model: GrainModel, wanted: Evidence, floor: Evidence) -> GrainModel:
@@ -212,8 +251,6 @@ class _Answer:
 
     luma: Floats
     """Energy, by luma bin."""
-    shape: float
-    """Energy of coarse against fine grain."""
     chroma: float
     """Deviation of chroma."""
 
@@ -231,45 +268,139 @@ def _answer(
     weight = np.abs(across) * (seen > 0)
     total = _NEAR @ (weight * np.abs(across))
     luma = np.where(total > 0.01, (_NEAR @ (weight * up * np.sign(across))) / np.maximum(total, 0.01), known.luma)
-    weight = _share(now[0].spectra[1])
-    weight = weight * (_X + _Y - ((_X + _Y) * weight).sum() / weight.sum())
-    turned = float((weight * change(lambda m, e: np.mean(m.spectra, 0))).sum())
-    followed = float((weight * change(lambda m, e: e.power.mean(0))).sum())
-    shape = followed / turned if abs(turned) > 0.02 * np.abs(weight).sum() else known.shape
     grown = float(change(lambda m, e: np.sqrt((np.square(m.sigma) * seen).sum()) * np.array(m.chroma)).sum())
     seen_more = float(change(lambda m, e: np.sqrt(e.chroma[2:4])).sum())
     chroma = seen_more / grown if abs(grown) > 0.1 else known.chroma
-    return _Answer(np.clip(luma, 0.9, 1.6), float(np.clip(shape, 0.4, 1)), float(np.clip(chroma, 0.3, 1.5)))
+    return _Answer(np.clip(luma, 0.9, 1.6), float(np.clip(chroma, 0.3, 1.5)))
 
 
-def _corrected(
-    model: GrainModel, wanted: Evidence, found: Evidence, floor: Evidence, answer: _Answer, much: float | None
-) -> GrainModel:
-    """A step: every energy changes by what is wanted over what was found, shapes through coding by so `much` of it."""
+class _Slopes:
+    """What changes in what is measured when specks grow, down or across: derivatives of logarithms by their size."""
+
+    def __init__(
+        self, found: Evidence, larger: Sequence[Evidence], floor: Evidence, seen: Floats, guess: Floats
+    ) -> None:
+        def change(value: Callable[[Evidence], Floats]) -> Floats:
+            usual, down, across = (np.log(np.maximum(value(e), 1e-6)) for e in (found, *larger))
+            return np.stack([down - usual, across - usual]) / BUMP
+
+        near = _NEAR * seen
+        self.floor, self.guess = floor, guess
+        self.seen = np.maximum(tone_weights(CENTRES) @ seen, 0.01)
+        self.power = np.average(change(lambda e: e.power), 1, self.seen)
+        self.colour = change(lambda e: e.colour)
+        self.band = change(lambda e: e.band) @ (near / near.sum(1, keepdims=True)).T
+        self.chroma = change(lambda e: e.chroma[2:4])
+
+    def turn(self, wanted: Evidence, found: Evidence, sizes: Floats) -> Floats:
+        """By what the sizes of shadows, middle, lights and chroma change, down and across: least squares.
+
+        The level of each is left free, for it has its own correction.
+        """
+        luma, now = _Squares(9), sizes[:3]
+        rest = _levels(self.floor) / np.maximum(_levels(wanted), 1e-6)
+        for tone, own in enumerate(np.eye(3)):
+            columns = [*(np.multiply.outer(own[k], slope) for k in range(3) for slope in self.power)]
+            columns += [np.full_like(rest[0], value) for value in own]
+            unsure = POWER[0] + POWER[1] * np.square(np.minimum(rest[tone], 1))
+            unsure += FEWER / np.sqrt(max(wanted.windows[tone], 1))
+            luma.add(columns, _over(wanted.power[tone], found.power[tone]), unsure)
+        each = np.eye(6, 9)
+        others = np.kron(np.eye(3) - 1 / 3, np.eye(2)) @ each
+        luma.add(each.T, (self.guess - now).reshape(-1), WIDE)
+        luma.add(others.T, (now.mean(0) - now).reshape(-1), ALIKE)
+        luma.add((each[::2] - each[1::2]).T, now[:, 1] - now[:, 0], ROUND)
+        turned = luma.solved()[:6].reshape(3, 2)
+        colour = _Squares(3)
+        rest = np.minimum(self.floor.colour / np.maximum(wanted.colour, 1e-6), 1)
+        unsure = COLOUR[0] + COLOUR[1] * np.square(rest)
+        colour.add([*self.colour, np.ones_like(rest)], _over(wanted.colour, found.colour), unsure)
+        usual = (np.average(now + turned, 0, self.seen) + 1 / 3) / 4
+        colour.add(np.eye(3, 2), usual - sizes[3], FINE)
+        turned = np.vstack([turned, colour.solved()[:2]])
+        return np.asarray(np.clip(sizes + turned, 0, LARGEST) - sizes)
+
+    def expected(self, found: Evidence, turn: Floats) -> Evidence:
+        """What is found after such a change."""
+        more = ((tone_weights(CENTRES).T @ turn[:3]) * self.band.T).sum(1)
+        chroma = found.chroma.copy()
+        chroma[2:4] *= np.exp(turn[3] @ self.chroma)
+        return replace(found, band=found.band * np.exp(more), chroma=chroma)
+
+
+class _Squares:
+    """Equations for some unknowns, each as sure as is said."""
+
+    def __init__(self, unknowns: int) -> None:
+        self.rows, self.values = [np.zeros((0, unknowns))], [np.zeros(0)]
+
+    def add(self, columns: Iterable[Floats], values: Floats, unsure: Floats | float) -> None:
+        """As many equations as there are values: for each unknown the factors in all of them."""
+        sure = np.ones(values.size) / np.broadcast_to(unsure, values.shape).reshape(-1)
+        self.rows.append(np.stack([column.reshape(-1) for column in columns], 1) * sure[:, None])
+        self.values.append(values.reshape(-1) * sure)
+
+    def solved(self) -> Floats:
+        return np.asarray(np.linalg.lstsq(np.vstack(self.rows), np.concatenate(self.values))[0])
+
+
+def _over(wanted: Floats, found: Floats) -> Floats:
+    return np.asarray(np.log(np.maximum(wanted, 1e-6) / np.maximum(found, 1e-6)))
+
+
+def _size(power: Floats) -> Floats:
+    """The squares of the radii, down and across, of grain that coding has left so much of."""
+    table = np.maximum(power / max(power.max(), 1e-9), 1e-4)
+    radii = np.linspace(0.2, 1.5, 66)
+    lines = np.log(np.maximum([gaussian_spectrum(0, r)[0] for r in radii], 1e-4))
+    off = (np.log(table) - lines[:, None, :, None] - lines[None, :, None, :]).reshape(len(radii), len(radii), -1)
+    weight = np.maximum(np.square(table), 0.003)
+    weight[:2, :2] = [[0.0, 0.1], [0.1, 0.2]]  # where pictures have detail and coding its noise
+    weight = weight.reshape(-1) / weight.sum()
+    found = np.unravel_index(((off - (off @ weight)[..., None]) ** 2 @ weight).argmin(), off.shape[:2])
+    return np.square(radii[list(found)] + LOST)
+
+
+def _sized(model: GrainModel, sizes: Floats, wanted: Evidence) -> GrainModel:
+    """A model with other sizes of specks, as much of it where it is measured, and as much in chroma."""
+    shadows, middle, lights, chroma = (gaussian_spectrum(*np.sqrt(size)) for size in sizes)
+    spectra = shadows, middle, lights
+    variance = np.square(model.sigma) * band_gain(model.spectra) / np.maximum(band_gain(spectra), 0.02)
+    share = _grown(model, variance, wanted)
+    return replace(
+        model,
+        sigma=as_sigma(variance),
+        spectra=spectra,
+        chroma=(min(model.chroma[0] / share, 4.0), min(model.chroma[1] / share, 4.0)),
+        chroma_spectrum=chroma,
+    )
+
+
+def _grown(model: GrainModel, variance: Floats, wanted: Evidence) -> float:
+    """By what the deviation grows if these are the variances."""
+    return float(np.sqrt((variance * wanted.seen).sum() / max((np.square(model.sigma) * wanted.seen).sum(), 1e-9))) or 1
+
+
+def _corrected(model: GrainModel, wanted: Evidence, found: Evidence, answer: _Answer, *, shapes: bool) -> GrainModel:
+    """A step: every energy changes by what is wanted over what was found; so do `shapes`, frequency by frequency."""
     band = np.square(model.sigma) * band_gain(model.spectra)
     sure = (wanted.seen > 0) & (found.seen > 0) & (found.band > 0)
     change = np.ones(BINS)
     if sure.any():
         some = np.clip((wanted.band[sure] / found.band[sure]) ** (1 / answer.luma[sure]), 1 / STEP, STEP)
         change = np.interp(np.arange(BINS), np.flatnonzero(sure), some)
-    spectra = (
-        _reshaped(model.spectra, wanted, found, floor, answer.shape, much)
-        if much
-        else tuple(_shaped(*parts) for parts in zip(model.spectra, wanted.power, found.power, strict=True))
-    )
+    spectra, colour = model.spectra, model.chroma_spectrum
+    if shapes:
+        shadows, middle, lights = (_shaped(*parts) for parts in zip(spectra, wanted.power, found.power, strict=True))
+        spectra, colour = (shadows, middle, lights), _shaped(colour, wanted.colour, found.colour)
     variance = band * change / np.maximum(band_gain(spectra), 0.02)
-    grown = float(np.sqrt((variance * wanted.seen).sum() / max((np.square(model.sigma) * wanted.seen).sum(), 1e-9)))
-    chroma, correlation, shape = list(model.chroma), list(model.correlation), model.chroma_spectrum
-    if any(chroma) and grown > 0:
+    grown = _grown(model, variance, wanted)
+    chroma, correlation = list(model.chroma), list(model.correlation)
+    if any(chroma):
         for k in (0, 1):
             ratio = np.sqrt(max(wanted.chroma[2 + k], 1e-4) / max(found.chroma[2 + k], 1e-4))
             factor = np.clip(ratio ** (1 / answer.chroma), 1 / STEP, STEP)
             chroma[k] = round(float(np.clip(chroma[k] * factor / grown, 0, 4)), 4)
-        if much:
-            step = _ratio(wanted.colour, found.colour)
-            shape = _stepped(shape, much * _fitted(step, _share(shape), RIDGE))
-        else:
-            shape = _shaped(shape, wanted.colour, found.colour)
         correlation = [
             round(float(np.clip(value + 0.7 * (_rho(wanted, k) - _rho(found, k)), -0.98, 0.98)), 4)
             for k, value in enumerate(correlation)
@@ -277,9 +408,9 @@ def _corrected(
     return replace(
         model,
         sigma=as_sigma(variance),
-        spectra=(spectra[0], spectra[1], spectra[2]),
+        spectra=spectra,
         chroma=(chroma[0], chroma[1]),
-        chroma_spectrum=shape,
+        chroma_spectrum=colour,
         correlation=(correlation[0], correlation[1], correlation[2]),
         temporal=round(float(np.clip(wanted.temporal - found.temporal, -1, 1)), 4),
     )
@@ -335,76 +466,13 @@ def _levels(evidence: Evidence) -> Floats:
     return np.asarray((tone_weights(CENTRES) * evidence.seen @ evidence.band)[:, None, None] * evidence.power)
 
 
-def _ratio(wanted: Floats, found: Floats) -> Floats:
-    """By what the logarithm of a shape must change: what is wanted over what was found, whatever their levels."""
+def _shaped(spectrum: Spectrum, wanted: Floats, found: Floats) -> Spectrum:
+    """A spectrum's step without coding: every frequency by itself, whatever the levels."""
     if found.max() <= 0 or wanted.max() <= 0:
-        return np.zeros_like(found)
+        return spectrum
     least = LEAST * found.mean()
     ratio = (wanted / wanted.mean() * found.mean() + least) / (found + least)
-    return np.asarray(np.log(np.clip(ratio, 1 / STEP, STEP)))
-
-
-def _stepped(spectrum: Spectrum, step: Floats) -> Spectrum:
-    return spectrum_of(np.array(spectrum) * np.exp(step))
-
-
-def _share(spectrum: Spectrum) -> Floats:
-    """What each frequency counts: the root of its power."""
-    table = np.array(spectrum)
-    return np.asarray(np.sqrt(table / table.max()))
-
-
-def _reshaped(
-    spectra: Sequence[Spectrum], wanted: Evidence, found: Evidence, floor: Evidence, answer: float, much: float
-) -> tuple[Spectrum, ...]:
-    """A step of the spectra through coding.
-
-    MPEG-2 leaves hardly anything of the finest grain, so that what is found there tells of coding alone. Therefore a
-    polynomial of the logarithm is fitted, most by the frequencies that have most power and tell most, and carries on
-    into the others; first to all tones together, then, held down more, to what each of them differs by.
-    """
-    steps = [_ratio(*powers) for powers in zip(wanted.power, found.power, strict=True)]
-    tells = np.square(np.clip(1 - _levels(floor) / np.maximum(_levels(found), 1e-9), 0.05, 1))
-    shares = [_share(spectrum) for spectrum in spectra]
-    weights = [tell * share for tell, share in zip(tells, shares, strict=True)]
-    seen = tone_weights(CENTRES) @ wanted.seen
-    total = sum(part * weight for part, weight in zip(seen, weights, strict=True))
-    mean = sum(part * weight * step for part, weight, step in zip(seen, weights, steps, strict=True))
-    common = _fitted(mean / np.maximum(total, 1e-9), total / max(seen.sum(), 1e-9), RIDGE)
-    return tuple(
-        _stepped(spectrum, common * np.sqrt(much) / answer + _fitted(step - common, weight, APART) * much)
-        for spectrum, weight, step in zip(spectra, weights, steps, strict=True)
-    )
-
-
-def _shaped(spectrum: Spectrum, wanted: Floats, found: Floats) -> Spectrum:
-    """A spectrum's step without coding: every frequency by itself."""
-    return _stepped(spectrum, _ratio(wanted, found))
-
-
-_X, _Y = (np.square(part / (GRID // 2)) for part in np.meshgrid(*[np.arange(GRID // 2 + 1.0)] * 2))
-_BASIS = np.stack([np.ones_like(_X), _X, _Y, _X**2, _Y**2, _X * _Y], -1).reshape(-1, 6)
-
-
-def _fitted(logarithm: Floats, weight: Floats, ridge: Sequence[float]) -> Floats:
-    """An even polynomial of fourth degree in both frequencies, weighted least squares."""
-    weight = np.maximum(weight, 0.003)
-    weight[:2, :2] = [[0.0, 0.1], [0.1, 0.2]]  # where pictures have detail and coding its noise
-    w = weight.reshape(-1, 1)
-    system = _BASIS.T @ (w * _BASIS) + np.diag(ridge)
-    found = np.linalg.solve(system, _BASIS.T @ (w[:, 0] * logarithm.reshape(-1)))
-    return np.asarray((_BASIS @ found).reshape(logarithm.shape))
-
-
-def _gaussian(power: Floats) -> Spectrum:
-    """The grain to begin with: Gaussian, as wide in each direction as what has most of a table's power."""
-    if power.max() <= 0:
-        return WHITE
-    table = np.maximum(power / power.max(), 1e-4)
-    fit = _fitted(np.log(table), table**2, GAUSSIAN)
-    # The logarithm of a Gaussian's power falls by the square of pi times its radius up to half a cycle a sample.
-    down, across = (float(np.sqrt(np.clip(fit[0, 0] - end, 0, 20)) / np.pi) for end in (fit[-1, 0], fit[0, -1]))
-    return normalised(np.outer(np.array(gaussian_spectrum(down + LOST))[:, 0], gaussian_spectrum(across + LOST)[0]))
+    return spectrum_of(np.array(spectrum) * np.clip(ratio, 1 / STEP, STEP))
 
 
 def coded(clip: vs.VideoNode, rate: int, folder: Path, keys: Sequence[int] = ()) -> vs.VideoNode:

@@ -27,6 +27,9 @@ WORST = 0.75
 LOW = 0.35
 """Quantile of blocks, and of windows, that is taken for all: in the higher ones the denoiser has misunderstood motion
 or detail, which the grain of another block cannot hide."""
+SHAPED, ENOUGH = 0.25, 100
+"""Of all pictures' flat blocks the share of each luma bin, and the least number, that the spectra are taken from: the
+flattest, for faint texture that a denoiser takes away looks like fine grain."""
 CALM = 0.4
 """Share of blocks, those with the least chroma, that chroma is measured in."""
 _HANN = np.hanning(GRID + 1)[:-1]
@@ -45,6 +48,8 @@ class Picture:
     """Luma bin of each flat block."""
     luma: Floats
     """Its mean luma."""
+    rough: Floats
+    """How far it is from flat, averaged over 4x4 samples: the grain that denoising leaves has no say."""
     band: Floats
     """Energy of luma's residual in the middle of its frequencies."""
     windows: NDArray[np.float32]
@@ -67,6 +72,8 @@ class Evidence:
     """Share of blocks in each bin."""
     power: Floats
     """Power of luma by tone and frequency, relative to the band: (3, 9, 9)."""
+    windows: Floats
+    """How many windows that was taken from, by tone."""
     chroma: Floats
     """Mean covariances: yy (whole), yy (averaged), uu, vv, yu, yv, uv."""
     colour: Floats
@@ -111,6 +118,7 @@ def look(noisy: vs.VideoNode, plain: vs.VideoNode, n: int, run: Run) -> Picture:
         shot=run.shot,
         bins=np.clip(means[flat] / (256 / BINS), 0, BINS - 1).astype(np.int64),
         luma=means[flat],
+        rough=_roughness(_cut(level, 4).mean((1, 2)).reshape(level.shape[0] // 4, -1), (BLOCK // 4, BLOCK // 4))[flat],
         band=(band**2).mean((1, 2)),
         windows=_periodograms(chosen),
         chroma=chroma,
@@ -192,20 +200,31 @@ def _lows() -> tuple[float, Floats]:
     return float(np.quantile(energy, LOW) / energy.mean()), np.where(low > 0, low, 1.0)
 
 
+def _flattest(rough: Floats, bins: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which blocks are the flattest of their luma bin."""
+    chosen = np.zeros(len(bins), bool)
+    for k in np.unique(bins):
+        mine = np.flatnonzero(bins == k)
+        chosen[mine] = rough[mine] <= np.quantile(rough[mine], min(1.0, max(SHAPED, ENOUGH / len(mine))))
+    return chosen
+
+
 def pooled(pictures: Sequence[Picture]) -> Evidence:
     """Put pictures together."""
     bins = np.concatenate([p.bins for p in pictures])
     band = np.concatenate([p.band for p in pictures])
     luma = np.concatenate([p.luma for p in pictures])
     windows = np.concatenate([p.windows for p in pictures])
+    rough = np.concatenate([p.rough for p in pictures])
+    flattest = _flattest(rough, bins)
+    windows, where, tones = windows[flattest], bins[flattest], tone_weights(luma[flattest])
     low_band, low_power = _lows()
     count = np.bincount(bins, minlength=BINS).astype(np.float64)
     least = max(16.0, 0.002 * len(bins))
     enough = np.flatnonzero(count >= min(least, count.max()))
     found = np.interp(np.arange(BINS), enough, [np.quantile(band[bins == k], LOW) for k in enough]) / low_band
     # Each window counts by what its luma's grain is, so that the low quantile does not pick the quiet lumas.
-    relative = windows / np.maximum(found[bins], 1e-3)[:, None, None]
-    tones = tone_weights(luma)
+    relative = windows / np.maximum(found[where], 1e-3)[:, None, None]
     whole = np.quantile(relative, LOW, axis=0) / low_power
     power = np.stack([
         np.quantile(relative[weight >= 0.5], LOW, axis=0) / low_power if (weight >= 0.5).sum() >= 100 else whole
@@ -222,6 +241,7 @@ def pooled(pictures: Sequence[Picture]) -> Evidence:
         band=found,
         seen=np.where(count >= least, count, 0.0) / max(len(bins), 1),
         power=_lowest_filled(power),
+        windows=(tones >= 0.5).sum(1).astype(np.float64),
         chroma=covariance,
         colour=_lowest_filled(np.quantile(colour, LOW, axis=0)[None] / low_power)[0]
         if len(colour)

@@ -43,7 +43,7 @@ def measure_grain(
     clean: vs.VideoNode | Denoiser | None = None,
     cadence: Cadence | None = None,
     *,
-    pictures: int = 48,
+    pictures: int = 96,
     rate: int | Coding | None = None,
     calibrate: bool = True,
     show: bool = False,
@@ -59,7 +59,12 @@ def measure_grain(
     what denoising does to the pictures that grain is put on is found out by doing it once more. Where few blocks were
     seen, or coding hides most, the noise curve is carried on from its neighbours, and the model's notes say so.
 
-    About 1.5 s of two cores for each picture with `rate`, whatever the length of the clip.
+    Behind coding grain's spectrum is that of specks whose radii, down and across, change what is measured as the disc
+    shows it: found by making them larger, in the flattest quarter of the blocks, and held the nearer to a first guess,
+    and to the other tones, the more of what is seen there coding leaves without grain. Without coding it is measured
+    frequency by frequency.
+
+    About 0.9 s of two cores for each picture with `rate`, whatever the length of the clip.
 
     Args:
         source: Progressive pictures with grain, YUV or GRAY, 8 to 16 bit, at least 32x32.

@@ -77,8 +77,12 @@ WHITE: Spectrum = ((1.0,) * (HALF + 1),) * (HALF + 1)
 """The spectrum of noise without a shape."""
 
 
-def gaussian_spectrum(radius: float) -> Spectrum:
+def gaussian_spectrum(radius: float, across: float | None = None) -> Spectrum:
     """The spectrum of grain whose every speck is a Gaussian of this sigma in samples, 0 to 3.
+
+    Args:
+        radius: Sigma, down and across.
+        across: Sigma across, if it differs.
 
     Raises:
         CustomValueError: The radius is out of range.
@@ -87,12 +91,16 @@ def gaussian_spectrum(radius: float) -> Spectrum:
         >>> gaussian_spectrum(0.0) == WHITE
         True
     """
-    if not 0 <= radius <= 3:
-        raise CustomValueError(f"The radius of a grain is {radius}; it must be from 0 to 3 samples.", gaussian_spectrum)
-    # A sampled Gaussian, its copies in frequency added up.
-    at = (np.arange(HALF + 1)[:, None] / GRID + np.arange(-3, 4)[None]) * 2 * np.pi * radius
-    line = np.exp(-(at**2) / 2).sum(1) ** 2 if radius > 0.15 else np.ones(HALF + 1)
-    return normalised(np.outer(line, line))
+    lines = []
+    for sigma in (radius, radius if across is None else across):
+        if not 0 <= sigma <= 3:
+            raise CustomValueError(
+                f"The radius of a grain is {sigma}; it must be from 0 to 3 samples.", gaussian_spectrum
+            )
+        # A sampled Gaussian, its copies in frequency added up.
+        at = (np.arange(HALF + 1)[:, None] / GRID + np.arange(-3, 4)[None]) * 2 * np.pi * sigma
+        lines.append(np.exp(-(at**2) / 2).sum(1) ** 2 if sigma > 0.15 else np.ones(HALF + 1))
+    return normalised(np.outer(*lines))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

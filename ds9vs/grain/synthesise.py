@@ -24,7 +24,7 @@ from vapoursynth import core
 
 from ..errors import CustomValueError
 from ..plugins import require
-from .model import GRID, TONES, GrainModel, Spectrum, curve, tone_weights
+from .model import GRID, TONES, GrainModel, Spectrum, curve, normalised, tone_weights
 
 __all__ = ["Shape", "add_grain", "reinject_grain", "shape_of"]
 
@@ -45,6 +45,8 @@ WEIGHT = 32
 """Steps between two tones."""
 LARGEST = 2047
 """Largest factor of the noise, so that products stay below 2^24, where float32 is exact."""
+ALIKE = 0.5
+"""Log-spectral distance in dB from their mean up to which tones are made of one noise."""
 FADE = 2.0
 """Deviations for which there is room beside video black and white: grain shrinks there and does not clip."""
 
@@ -160,7 +162,7 @@ def _grained(
         width=clip.width,
         height=clip.height,
         sub=sub,
-        spectra=model.spectra if len(set(model.spectra)) > 1 else model.spectra[:1],
+        spectra=_merged(model.spectra),
         chroma_spectrum=model.chroma_spectrum,
         correlation=model.correlation,
         scale=scale,
@@ -201,6 +203,15 @@ def _grained(
         text = f"x y 128 - z * {1 << power} / 0.5 + floor + x {low} min max x {high} max min"
         planes.append(core.akarin.Expr([plane, noise[-3 + p], small.std.Lut(lut=sigma, bits=16)], text))
     return core.std.ShufflePlanes(planes, [0, 0, 0], vs.YUV).std.CopyFrameProps(clip)
+
+
+def _merged(spectra: tuple[Spectrum, ...]) -> tuple[Spectrum, ...]:
+    """One spectrum for all tones where theirs hardly differ: a noise plane less to read for each of them."""
+    tables = np.array(spectra)
+    mean = tables.mean(0)
+    shown = mean > 1e-3 * mean.max()
+    apart = 10 * np.log10(np.maximum(tables[:, shown], 1e-9) / mean[shown])
+    return (normalised(mean),) if np.sqrt(np.square(apart).mean(1)).max() <= ALIKE else spectra
 
 
 def _factors(model: GrainModel, bits: int, strength: float, shapes: list[Shape], weight: int) -> tuple[list[int], int]:
