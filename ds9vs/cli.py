@@ -566,7 +566,13 @@ def bars_set(
 
     found = Bars.load(bars)
     given = [(key, word) for key, word in (("frames", frames), ("fields", fields), ("time", time)) if word is not None]
-    if len(given) != 1 or found.tape is None:
+    if found.tape is None:
+        raise CustomValueError(
+            f"{str(bars)!r} are the bars of a clip, which has no tape; measure a disc's: ds9vs bars measure DISC, "
+            "or set a clip's in Python: Bars.put.",
+            bars_set,
+        )
+    if len(given) != 1:
         raise CustomValueError("Name the stretch of tape in exactly one way: by frames, fields or time.", bars_set)
     key, word = given[0]
     first, stop = span(found.tape, key, word, bars_set)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import re
 import runpy
@@ -268,6 +269,9 @@ def test_bars_are_measured_shown_corrected_and_kept(ds9vs: Command, hybrid: Path
         before = made.read_bytes()
         code, _, err = ds9vs("bars", "set", made, *words)
         assert code == 1 and said in err and made.read_bytes() == before
+    dataclasses.replace(Bars.load(made), tape=None).save(made)
+    code, _, err = ds9vs("bars", "set", made, "--frames", "1-2", "--top", 60)
+    assert code == 1 and "bars of a clip" in err
 
 
 def test_simulate_says_where_and_what(ds9vs: Command, tmp_path: Path) -> None:
