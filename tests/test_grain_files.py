@@ -27,7 +27,7 @@ from ds9vs.grain import (
 )
 from ds9vs.grain.calibrate import Plan, kinds_of, recoded
 from ds9vs.grain.coding import Coding
-from ds9vs.grain.cost import grain_cost
+from ds9vs.grain.cost import _tile, grain_cost
 from ds9vs.grain.runs import film_runs
 from ds9vs.grain.show import draw
 from ds9vs.measures import psnr
@@ -109,6 +109,15 @@ def test_the_commands(tmp_path: Path) -> None:
         assert done.exit_code == 0, done.output
     assert load_grain(tmp_path / "g.grain.json").size == (1440, 1080)
     assert {path.name for path in tmp_path.iterdir()} == {"g.json", "g.tbl", "g.grain.json", "page.html", "page.png"}
+
+
+def test_the_cost_is_taken_from_all_places_alike() -> None:
+    seen = np.zeros((1080, 1440))
+    for k in range(24):
+        left, top = _tile(k, core.std.BlankClip(width=1440, height=1080, length=1), 720, 528)
+        seen[top : top + 528, left : left + 720] += 1
+    assert seen[seen > 0].min() == seen.max() == 6
+    assert (seen == 0).mean() < 0.03
 
 
 def test_what_grain_costs_is_told_before_the_encode(tmp_path: Path) -> None:
