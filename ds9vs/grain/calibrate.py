@@ -64,7 +64,7 @@ FEWER = 4.0
 """The same over the root of the number of luma's windows."""
 WIDE, ALIKE, ROUND = 0.12, 0.025, 0.05
 """By how much a size differs from the first guess; from tone to tone; down from across."""
-FINE = 0.05
+FINE = 0.3
 """By how much chroma's size differs from that of luma's specks in samples twice as wide and high, each a mean of two by
 two."""
 SURE, RESTS, FEW = 0.02, 0.15, 0.004
@@ -271,7 +271,7 @@ def _answer(
     grown = float(change(lambda m, e: np.sqrt((np.square(m.sigma) * seen).sum()) * np.array(m.chroma)).sum())
     seen_more = float(change(lambda m, e: np.sqrt(e.chroma[2:4])).sum())
     chroma = seen_more / grown if abs(grown) > 0.1 else known.chroma
-    return _Answer(np.clip(luma, 0.9, 1.6), float(np.clip(chroma, 0.3, 1.5)))
+    return _Answer(np.clip(luma, 0.9, 1.6), float(np.clip(chroma, 0.5, 1.5)))
 
 
 class _Slopes:
