@@ -120,10 +120,10 @@ def calibrated(
 
     def disc(
         model: GrainModel | None,
-        plain: vs.VideoNode,
-        noisy: vs.VideoNode,
-        textured: vs.VideoNode | None,
         seed: int = SEED,
+        plain: vs.VideoNode = plain,
+        noisy: vs.VideoNode = noisy,
+        textured: vs.VideoNode | None = textured,
     ) -> vs.VideoNode:
         """A model's grain as a disc has it."""
         clip = plain if model is None else add_grain(plain, model, seed=seed)
@@ -143,8 +143,8 @@ def calibrated(
         clean = denoised(back, denoise) if denoise is not None else plain
         return pooled([look(back, clean, n, run) for n, run in numbers])
 
-    with progress("calibration", TIMES + 2, show=show) as tell:
-        floor = measured(disc(None, plain, noisy, textured))
+    with progress("calibration", TIMES + 1, show=show) as tell:
+        floor = measured(disc(None))
         tell(1)
         if _hardly(wanted, floor):
             return replace(first, sigma=(0.0,) * BINS, chroma=(0.0, 0.0), rate=rate)
@@ -152,28 +152,32 @@ def calibrated(
         if coding is not None:
             left = np.maximum(_levels(wanted) - _levels(floor), 0).sum(0)
             sizes = np.array([*[_size(left)] * 3, _size(np.array(first.chroma_spectrum))])
-            model = _sized(replace(first, sigma=as_sigma(GUESS * np.square(first.sigma))), sizes, wanted)
+            model = _sized(replace(first, sigma=as_sigma(GUESS * np.square(first.sigma))), sizes, wanted.seen)
         before: tuple[GrainModel, Evidence] | None = None
         tries: list[GrainModel] = []
         for done in range(TIMES):
             seed = SEED + 10 * done
-            back = disc(model, plain, noisy, textured, seed)
+            back = disc(model, seed)
             found = measured(back)
             if done == TURN and coding is not None:
-                larger = [_sized(model, sizes + step, wanted) for step in BUMP * np.eye(2)]
-                turned = [measured(disc(one, plain, noisy, textured, seed)) for one in larger]
+                larger = [_sized(model, sizes + step, wanted.seen) for step in BUMP * np.eye(2)]
+                turned = [measured(disc(one, seed)) for one in larger]
                 slopes = _Slopes(found, turned, floor, wanted.seen, sizes[:3])
             if done == TWICE and denoise is not None and coding is not None:
                 back = kept(back, folder / "back.raw")
                 again = kept(denoised(denoised(back, denoise), denoise), folder / "again.raw")
                 flat = _textured(again, folder / "again_flat.raw")
-                wanted = _unbiased(wanted, found, measured(disc(model, _off_the_codes(again), back, flat, seed + 1)))
+                wanted = _unbiased(wanted, found, measured(disc(model, seed + 1, _off_the_codes(again), back, flat)))
             tell(done + 2)
             if before is not None:
                 answer = _answer(before, (model, found), wanted.seen, answer)
             if slopes is not None:
                 turn = slopes.turn(wanted, found, sizes)
-                model, sizes, found = _sized(model, sizes + turn, wanted), sizes + turn, slopes.expected(found, turn)
+                model, sizes, found = (
+                    _sized(model, sizes + turn, wanted.seen),
+                    sizes + turn,
+                    slopes.expected(found, turn),
+                )
             before = model, found
             model = _corrected(model, wanted, found, answer, shapes=coding is None)
             tries.append(model)
@@ -189,7 +193,7 @@ def _unbiased(wanted: Evidence, found: Evidence, other: Evidence) -> Evidence:
     from grain that is known, they show what that changes: `other` over `found`, which holds for the disc as well.
     """
     near = _NEAR * wanted.seen
-    change = np.log(np.maximum(other.band, 1e-4) / np.maximum(found.band, 1e-4)) * (found.seen > 0) * (other.seen > 0)
+    change = _over(other.band, found.band, 1e-4) * (found.seen > 0) * (other.seen > 0)
     total = near.sum(1)
     even = np.where(total > 0, near @ change / np.where(total > 0, total, 1), 0)
     chroma = wanted.chroma.copy()
@@ -261,7 +265,7 @@ def _answer(
     """The same from two tries; where these hardly differ, what was known."""
 
     def change(value: Callable[[GrainModel, Evidence], Floats]) -> Floats:
-        return np.asarray(np.log(np.maximum(value(*now), 1e-4) / np.maximum(value(*before), 1e-4)))
+        return _over(value(*now), value(*before), 1e-4)
 
     across = change(lambda m, e: np.square(m.sigma) * band_gain(m.spectra))
     up = change(lambda m, e: e.band)
@@ -281,8 +285,7 @@ class _Slopes:
         self, found: Evidence, larger: Sequence[Evidence], floor: Evidence, seen: Floats, guess: Floats
     ) -> None:
         def change(value: Callable[[Evidence], Floats]) -> Floats:
-            usual, down, across = (np.log(np.maximum(value(e), 1e-6)) for e in (found, *larger))
-            return np.stack([down - usual, across - usual]) / BUMP
+            return np.stack([_over(value(one), value(found)) for one in larger]) / BUMP
 
         near = _NEAR * seen
         self.floor, self.guess = floor, guess
@@ -344,8 +347,9 @@ class _Squares:
         return np.asarray(np.linalg.lstsq(np.vstack(self.rows), np.concatenate(self.values))[0])
 
 
-def _over(wanted: Floats, found: Floats) -> Floats:
-    return np.asarray(np.log(np.maximum(wanted, 1e-6) / np.maximum(found, 1e-6)))
+def _over(wanted: Floats, found: Floats, least: float = 1e-6) -> Floats:
+    """The logarithm of a ratio, both at `least` that."""
+    return np.asarray(np.log(np.maximum(wanted, least) / np.maximum(found, least)))
 
 
 def _size(power: Floats) -> Floats:
@@ -361,12 +365,12 @@ def _size(power: Floats) -> Floats:
     return np.square(radii[list(found)] + LOST)
 
 
-def _sized(model: GrainModel, sizes: Floats, wanted: Evidence) -> GrainModel:
+def _sized(model: GrainModel, sizes: Floats, seen: Floats) -> GrainModel:
     """A model with other sizes of specks, as much of it where it is measured, and as much in chroma."""
     shadows, middle, lights, chroma = (gaussian_spectrum(*np.sqrt(size)) for size in sizes)
     spectra = shadows, middle, lights
     variance = np.square(model.sigma) * band_gain(model.spectra) / np.maximum(band_gain(spectra), 0.02)
-    share = _grown(model, variance, wanted)
+    share = _grown(model, variance, seen)
     return replace(
         model,
         sigma=as_sigma(variance),
@@ -376,9 +380,9 @@ def _sized(model: GrainModel, sizes: Floats, wanted: Evidence) -> GrainModel:
     )
 
 
-def _grown(model: GrainModel, variance: Floats, wanted: Evidence) -> float:
+def _grown(model: GrainModel, variance: Floats, seen: Floats) -> float:
     """By what the deviation grows if these are the variances."""
-    return float(np.sqrt((variance * wanted.seen).sum() / max((np.square(model.sigma) * wanted.seen).sum(), 1e-9))) or 1
+    return float(np.sqrt((variance * seen).sum() / max((np.square(model.sigma) * seen).sum(), 1e-9))) or 1
 
 
 def _corrected(model: GrainModel, wanted: Evidence, found: Evidence, answer: _Answer, *, shapes: bool) -> GrainModel:
@@ -394,7 +398,7 @@ def _corrected(model: GrainModel, wanted: Evidence, found: Evidence, answer: _An
         shadows, middle, lights = (_shaped(*parts) for parts in zip(spectra, wanted.power, found.power, strict=True))
         spectra, colour = (shadows, middle, lights), _shaped(colour, wanted.colour, found.colour)
     variance = band * change / np.maximum(band_gain(spectra), 0.02)
-    grown = _grown(model, variance, wanted)
+    grown = _grown(model, variance, wanted.seen)
     chroma, correlation = list(model.chroma), list(model.correlation)
     if any(chroma):
         for k in (0, 1):

@@ -29,7 +29,7 @@ LOW = 0.35
 or detail, which the grain of another block cannot hide."""
 SHAPED, ENOUGH = 0.25, 100
 """Of all pictures' flat blocks the share of each luma bin, and the least number, that the spectra are taken from: the
-flattest, for faint texture that a denoiser takes away looks like fine grain."""
+flattest, for faint texture that a denoiser takes away looks like fine grain. A tone with fewer has that of all."""
 CALM = 0.4
 """Share of blocks, those with the least chroma, that chroma is measured in."""
 _HANN = np.hanning(GRID + 1)[:-1]
@@ -217,7 +217,7 @@ def pooled(pictures: Sequence[Picture]) -> Evidence:
     windows = np.concatenate([p.windows for p in pictures])
     rough = np.concatenate([p.rough for p in pictures])
     flattest = _flattest(rough, bins)
-    windows, where, tones = windows[flattest], bins[flattest], tone_weights(luma[flattest])
+    windows, where, tones = windows[flattest], bins[flattest], tone_weights(luma[flattest]) >= 0.5
     low_band, low_power = _lows()
     count = np.bincount(bins, minlength=BINS).astype(np.float64)
     least = max(16.0, 0.002 * len(bins))
@@ -227,8 +227,8 @@ def pooled(pictures: Sequence[Picture]) -> Evidence:
     relative = windows / np.maximum(found[where], 1e-3)[:, None, None]
     whole = np.quantile(relative, LOW, axis=0) / low_power
     power = np.stack([
-        np.quantile(relative[weight >= 0.5], LOW, axis=0) / low_power if (weight >= 0.5).sum() >= 100 else whole
-        for weight in tones
+        np.quantile(relative[own], LOW, axis=0) / low_power if own.sum() >= ENOUGH else whole
+        for own in tones
     ])  # fmt: skip
     chroma = np.concatenate([p.chroma for p in pictures])
     covariance = np.zeros(7)
@@ -241,7 +241,7 @@ def pooled(pictures: Sequence[Picture]) -> Evidence:
         band=found,
         seen=np.where(count >= least, count, 0.0) / max(len(bins), 1),
         power=_lowest_filled(power),
-        windows=(tones >= 0.5).sum(1).astype(np.float64),
+        windows=tones.sum(1).astype(np.float64),
         chroma=covariance,
         colour=_lowest_filled(np.quantile(colour, LOW, axis=0)[None] / low_power)[0]
         if len(colour)
