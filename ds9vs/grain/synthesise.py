@@ -43,8 +43,8 @@ DEVIATION = 32
 """Codes of one standard deviation in a noise plane, whose mean is 128: bytes clip it at four."""
 WEIGHT = 32
 """Steps between two tones."""
-LARGEST = 2047
-"""Largest factor of the noise, so that products stay below 2^24, where float32 is exact."""
+LARGEST = 255
+"""Largest factor of the noise: a byte, for at 2160p all that is done to a picture is to wait for memory."""
 ALIKE = 0.5
 """Log-spectral distance in dB from their mean up to which tones are made of one noise."""
 FADE = 2.0
@@ -168,6 +168,7 @@ def _grained(
         scale=scale,
         chroma_scale=(scale[0] * model.subsampling[1] / sub[1], scale[1] * model.subsampling[0] / sub[0]),
         colour=form.num_planes > 1 and any(model.chroma),
+        chroma=model.chroma,
         seed=seed,
     )
     shapes = [shape_of(spectrum, scale) for spectrum in wanted.spectra]
@@ -175,7 +176,7 @@ def _grained(
     low, high = 16 << shift, 235 << shift
     limit = f"x {low} min max x {high} max min"  # what was outside video levels before stays as it was
     sigma, power = _factors(model, form.bits_per_sample, strength, shapes if plate is None else shapes[:1], WEIGHT)
-    factor = luma.std.Lut(lut=sigma, bits=16)
+    factor = luma.std.Lut(lut=sigma, bits=8)
     if plate is not None or len(wanted.spectra) == 1:
         text = f"x y 128 - {WEIGHT} * z * {1 << power} / 0.5 + floor + {limit}"
         grained = core.akarin.Expr([luma, noise[0], factor], text)
@@ -189,19 +190,16 @@ def _grained(
     if form.num_planes == 1:
         return grained
     planes = [grained]
-    small = luma
-    if wanted.colour and sub != (1, 1):
-        small = luma.resize.Point(clip.width // sub[0], clip.height // sub[1])
-    for p, share in enumerate(model.chroma, 1):
-        plane = clip.std.ShufflePlanes(p, vs.GRAY)
-        if not wanted.colour or share == 0:
-            planes.append(plane)
-            continue
-        shape = shape_of(model.chroma_spectrum, wanted.chroma_scale)
-        sigma, power = _factors(model, form.bits_per_sample, strength * share, [shape], 1)
-        low, high = 16 << shift, 240 << shift
-        text = f"x y 128 - z * {1 << power} / 0.5 + floor + x {low} min max x {high} max min"
-        planes.append(core.akarin.Expr([plane, noise[-3 + p], small.std.Lut(lut=sigma, bits=16)], text))
+    if not wanted.colour:
+        return core.std.ShufflePlanes([grained, clip, clip], [0, 1, 2], vs.YUV).std.CopyFrameProps(clip)
+    # U's and V's noise has what they differ by in itself: one factor does for both.
+    shape = shape_of(model.chroma_spectrum, wanted.chroma_scale)
+    sigma, power = _factors(model, form.bits_per_sample, strength * max(model.chroma), [shape], 1)
+    small = luma if sub == (1, 1) else luma.resize.Point(clip.width // sub[0], clip.height // sub[1])
+    factor, low, high = small.std.Lut(lut=sigma, bits=8), 16 << shift, 240 << shift
+    text = f"x y 128 - z * {1 << power} / 0.5 + floor + x {low} min max x {high} max min"
+    for p in (1, 2):
+        planes.append(core.akarin.Expr([clip.std.ShufflePlanes(p, vs.GRAY), noise[-3 + p], factor], text))
     return core.std.ShufflePlanes(planes, [0, 0, 0], vs.YUV).std.CopyFrameProps(clip)
 
 
@@ -317,6 +315,7 @@ class _Wanted:
     scale: tuple[float, float]
     chroma_scale: tuple[float, float]
     colour: bool
+    chroma: tuple[float, float]
     seed: int
 
 
@@ -352,9 +351,9 @@ def _convolved(white: NDArray[np.int32], taps: Ints) -> NDArray[np.int64]:
     return out
 
 
-def _as_bytes(noise: Ints, deviation: int) -> Bytes:
-    """Noise of a known deviation (an integer) as bytes: mean 128, deviation 32, rounded half up."""
-    return np.clip((noise * (2 * DEVIATION) + deviation) // (2 * deviation) + 128, 0, 255).astype(np.uint8)
+def _as_bytes(noise: Ints, deviation: int, wanted: int = DEVIATION) -> Bytes:
+    """Noise of a known deviation (an integer) as bytes of the wanted one: mean 128, rounded half up."""
+    return np.clip((noise * (2 * wanted) + deviation) // (2 * deviation) + 128, 0, 255).astype(np.uint8)
 
 
 def _deviation(*taps: Ints) -> int:
@@ -393,11 +392,12 @@ def _made(wanted: _Wanted) -> tuple[Bytes, ...]:
     d = math.copysign(min(abs(d), math.sqrt(max(0.0, 1 - c * c))), d)
     e = math.sqrt(max(0.0, 1 - c * c - d * d))
     unit = 1024
-    for shares in ((a, b, 0.0), (c, d, e)):
+    for level, shares in zip(wanted.chroma, ((a, b, 0.0), (c, d, e)), strict=True):
         parts = [round(share * unit) for share in shares]
         total = sum(part * plane for part, plane in zip(parts, (bound, *own), strict=True) if part)
         norm = math.isqrt(sum(part * part for part in parts))
-        planes.append(_as_bytes(np.asarray(total), _deviation(taps) * norm))
+        deviation = round(DEVIATION * level / max(wanted.chroma))
+        planes.append(_as_bytes(np.asarray(total), _deviation(taps) * norm, deviation))
     return tuple(planes)
 
 
