@@ -206,6 +206,20 @@ def test_a_disc_coded_harder_is_taken_for_what_it_was(tmp_path: Path) -> None:
     seen = np.array(model.seen) > 0.02
     assert np.array(plain.sigma)[seen].mean() < 2.1
     assert np.array(model.sigma)[seen].mean() == pytest.approx(2.5, rel=0.1)
+    assert max(plain.chroma) < 0.3
+    assert model.chroma == pytest.approx(MODEL.chroma, rel=0.35)
+
+
+def test_a_film_in_black_and_white_gets_no_grain_in_colour(tmp_path: Path) -> None:
+    ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=24, color=[90, 128, 128])
+    ramp = ramp.akarin.Expr(["32 X 2 / N 3 * + 2 / +", ""])
+    film = add_grain(ramp.resize.Point(format=vs.YUV420P16), GrainModel(size=(704, 480), sigma=(2.5,) * 16), seed=7)
+    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [Plan([6.0] * 24)], tmp_path)
+    assert measure_grain(disc, rate=disc_coding(tmp_path / "0.m2v")).chroma == (0.0, 0.0)
+    # The same on a tape, tinted: chroma that moves through the codes, but has no grain.
+    sepia = film.akarin.Expr(["", "28000 X 4 * + N 100 * +", "34000 Y 2 * + N 50 * +"])
+    disc = recoded(sepia.resize.Point(format=vs.YUV420P8), [(0, 24)], [Plan([6.0] * 24)], tmp_path)
+    assert max(measure_grain(disc, rate=disc_coding(tmp_path / "0.m2v")).chroma) < 0.1
 
 
 @pytest.mark.parametrize("radius", [0.5, 0.85])

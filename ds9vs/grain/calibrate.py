@@ -64,9 +64,18 @@ FEWER = 4.0
 """The same over the root of the number of luma's windows."""
 WIDE, ALIKE, ROUND = 0.12, 0.025, 0.05
 """By how much a size differs from the first guess; from tone to tone; down from across."""
-FINE = 0.3
+FINE = 0.2
 """By how much chroma's size differs from that of luma's specks in samples twice as wide and high, each a mean of two by
 two."""
+USUAL, SPREAD = 0.45, 0.38
+"""Chroma's deviation over luma's, to which it is held where its own hardly changes what coding leaves: three emulsions
+with grain of their own give 0.6, averaged over two by two samples, and a tape's bandwidth takes a quarter; how unsure
+the logarithm of that is."""
+NONE, LITTLE = 0.75, 1.5e-4
+"""Share of the energy in chroma that coding leaves without grain, from which on there may be none in it, so that
+nothing is held to what is usual; what nobody can tell from nothing, in squares of 8-bit codes."""
+TOLD = (0.15, 0.5)
+"""How unsure the logarithm of chroma's measured deviation is: always; times the square of that share."""
 SURE, RESTS, FEW = 0.02, 0.15, 0.004
 """How unsure a luma bin's deviation is, as a share of it: always; times what coding leaves over what grain adds; over
 the root of the share of blocks."""
@@ -179,7 +188,7 @@ def calibrated(
                     slopes.expected(found, turn),
                 )
             before = model, found
-            model = _corrected(model, wanted, found, answer, shapes=coding is None)
+            model = _corrected(model, wanted, found, answer, floor if coding is not None else None)
             tries.append(model)
         if coding is not None:
             model = _even(_mean(tries[-LAST:]), wanted, floor)
@@ -272,10 +281,15 @@ def _answer(
     weight = np.abs(across) * (seen > 0)
     total = _NEAR @ (weight * np.abs(across))
     luma = np.where(total > 0.01, (_NEAR @ (weight * up * np.sign(across))) / np.maximum(total, 0.01), known.luma)
-    grown = float(change(lambda m, e: np.sqrt((np.square(m.sigma) * seen).sum()) * np.array(m.chroma)).sum())
+    grown = float(change(lambda m, e: _colour(m, seen)).sum())
     seen_more = float(change(lambda m, e: np.sqrt(e.chroma[2:4])).sum())
     chroma = seen_more / grown if abs(grown) > 0.1 else known.chroma
-    return _Answer(np.clip(luma, 0.9, 1.6), float(np.clip(chroma, 0.5, 1.5)))
+    return _Answer(np.clip(luma, 0.9, 1.6), float(np.clip(chroma, 0.1, 1.5)))
+
+
+def _colour(model: GrainModel, seen: Floats) -> Floats:
+    """Deviations of U and V."""
+    return np.asarray(np.sqrt((np.square(model.sigma) * seen).sum()) * np.array(model.chroma))
 
 
 class _Slopes:
@@ -385,8 +399,14 @@ def _grown(model: GrainModel, variance: Floats, seen: Floats) -> float:
     return float(np.sqrt((variance * seen).sum() / max((np.square(model.sigma) * seen).sum(), 1e-9))) or 1
 
 
-def _corrected(model: GrainModel, wanted: Evidence, found: Evidence, answer: _Answer, *, shapes: bool) -> GrainModel:
-    """A step: every energy changes by what is wanted over what was found; so do `shapes`, frequency by frequency."""
+def _corrected(
+    model: GrainModel, wanted: Evidence, found: Evidence, answer: _Answer, floor: Evidence | None
+) -> GrainModel:
+    """A step: every energy changes by what is wanted over what was found.
+
+    Without coding (no `floor`) the spectra do so as well, frequency by frequency. Behind coding chroma is held to what
+    is usual, for what is left of it hardly tells how much it was.
+    """
     band = np.square(model.sigma) * band_gain(model.spectra)
     sure = (wanted.seen > 0) & (found.seen > 0) & (found.band > 0)
     change = np.ones(BINS)
@@ -394,7 +414,7 @@ def _corrected(model: GrainModel, wanted: Evidence, found: Evidence, answer: _An
         some = np.clip((wanted.band[sure] / found.band[sure]) ** (1 / answer.luma[sure]), 1 / STEP, STEP)
         change = np.interp(np.arange(BINS), np.flatnonzero(sure), some)
     spectra, colour = model.spectra, model.chroma_spectrum
-    if shapes:
+    if floor is None:
         shadows, middle, lights = (_shaped(*parts) for parts in zip(spectra, wanted.power, found.power, strict=True))
         spectra, colour = (shadows, middle, lights), _shaped(colour, wanted.colour, found.colour)
     variance = band * change / np.maximum(band_gain(spectra), 0.02)
@@ -402,8 +422,17 @@ def _corrected(model: GrainModel, wanted: Evidence, found: Evidence, answer: _An
     chroma, correlation = list(model.chroma), list(model.correlation)
     if any(chroma):
         for k in (0, 1):
-            ratio = np.sqrt(max(wanted.chroma[2 + k], 1e-4) / max(found.chroma[2 + k], 1e-4))
-            factor = np.clip(ratio ** (1 / answer.chroma), 1 / STEP, STEP)
+            more = _over(wanted.chroma[2 + k], found.chroma[2 + k], 1e-4) / 2
+            if floor is None:
+                more = more / answer.chroma
+            elif chroma[k]:
+                seen = max(wanted.chroma[2 + k], LITTLE)
+                rest = min(floor.chroma[2 + k] / seen, 1)
+                told = (TOLD[0] + TOLD[1] * rest**2) ** -2
+                usual = np.clip((NONE - rest - LITTLE / seen) / 0.3, 0, 1) * SPREAD**-2
+                held = usual * np.log(USUAL * grown / chroma[k])
+                more = (told * answer.chroma * more + held) / (told * answer.chroma**2 + usual)
+            factor = np.clip(np.exp(more), 1 / STEP, STEP)
             chroma[k] = round(float(np.clip(chroma[k] * factor / grown, 0, 4)), 4)
         correlation = [
             round(float(np.clip(value + 0.7 * (_rho(wanted, k) - _rho(found, k)), -0.98, 0.98)), 4)
