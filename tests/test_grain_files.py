@@ -25,8 +25,8 @@ from ds9vs.grain import (
     load_grain,
     measure_grain,
 )
-from ds9vs.grain.calibrate import Plan, kinds_of, recoded
-from ds9vs.grain.coding import Coding
+from ds9vs.grain.calibrate import Plan, _plan, pulldown, recoded, telecined, woven
+from ds9vs.grain.coding import Coding, kinds_of
 from ds9vs.grain.cost import _tile, grain_cost
 from ds9vs.grain.runs import film_runs
 from ds9vs.grain.show import draw
@@ -143,6 +143,14 @@ def encoded(path: Path, *words: str) -> Path:
     return path
 
 
+def coding_of(plan: Plan) -> Coding:
+    """What is read of a disc that was coded so."""
+    kinds, scales, fields = (
+        np.repeat(values, 2) for values in (plan.kinds, plan.scales, [plan.interlaced] * len(plan.kinds))
+    )
+    return Coding(rate=4_500_000, kinds=kinds.astype(np.uint8), scales=scales.astype(np.float32), interlaced=fields)
+
+
 @pytest.mark.parametrize(("words", "scale"), [((), 2), (("-non_linear_quant", "1", "-qmax", "28"), 1)])
 def test_the_quantisers_of_a_stream_are_read(tmp_path: Path, words: tuple[str, ...], scale: int) -> None:
     coding = disc_coding(encoded(tmp_path / "a.m2v", "-q:v", "5", *words))
@@ -174,15 +182,19 @@ def test_what_is_no_mpeg_2_has_no_quantisers(tmp_path: Path) -> None:
 
 def test_every_picture_is_coded_as_the_disc_has_it(tmp_path: Path) -> None:
     clip = core.bs.VideoSource(str(encoded(tmp_path / "a.m2v", "-q:v", "2")), cachemode=0)
-    kinds = kinds_of(12)
-    scales = [[6.0, *np.where(np.array(kinds[1:]) == 2, 8, 12)], [float(k) for k in range(20, 8, -1)]]
-    again = recoded(clip, [(0, 12), (12, 24)], [Plan(row) for row in scales], tmp_path)
+    # A cut within, groups of several lengths, and one B picture instead of two.
+    scales = [6.0, 12.0, 12.0, 8.0, 12.0, 12.0, 8.0, 5.0, 10.0, 10.0, 7.0, 8.0]
+    plans = [Plan(kinds_of(12, [7, 10]), scales), Plan(kinds_of(12, [], 1), [float(k) for k in range(20, 8, -1)])]
+    again = recoded(clip, [(0, 12), (12, 24)], plans, tmp_path)
     assert again.num_frames == 24
-    for k, apart in ((0, 0.6), (1, 2.1)):
-        coding = disc_coding(tmp_path / f"{k}.m2v")
+    assert min(psnr(clip, again)) > 27
+    for k, (first, stop) in ((0, (0, 7)), (0, (7, 10)), (0, (10, 12)), (1, (0, 12))):
+        coding = disc_coding(tmp_path / f"{k}_{first}.m2v")
         assert coding is not None
-        # The last picture of a stretch is coded as it comes: nothing lies beyond it.
-        assert coding.scales[0:22:2] == pytest.approx(scales[k][:11], abs=apart)
+        assert coding.kinds[: 2 * (stop - first) : 2].tolist() == plans[k].kinds[first:stop]
+        # Of scales between two that there are they take turns.
+        assert coding.scales[: 2 * (stop - first) : 2] == pytest.approx(plans[k].scales[first:stop], abs=2.1)
+        assert len(coding.kinds) == 2 * min(stop - first + 1, 12 - first)
 
 
 def test_runs_begin_where_the_disc_has_an_intra_picture() -> None:
@@ -195,13 +207,35 @@ def test_runs_begin_where_the_disc_has_an_intra_picture() -> None:
     assert len({run.first for run in film_runs(clip, None, 24)} - {run.first for run in found}) > 0
 
 
+@pytest.mark.parametrize("begins", range(5))
+def test_telecined_film_is_coded_frame_by_frame_as_the_tape_has_it(begins: int) -> None:
+    """Wherever in 3:2 pulldown the disc's groups of pictures begin."""
+    clip = core.std.BlankClip(format=vs.YUV420P8, width=64, height=64, length=240, fpsnum=24000, fpsden=1001)
+    kinds = np.roll(np.tile([1, 3, 3, 2, 3, 3, 2, 3, 3, 2, 3, 3, 2, 3, 3], 20), begins).repeat(2).astype(np.uint8)
+    scales = np.arange(300, dtype=np.float32).repeat(2)
+    coding = Coding(rate=4_500_000, kinds=kinds, scales=scales, interlaced=np.ones(600, bool))
+    whole = 0
+    for shown in film_runs(clip, None, 24, coding):
+        plan = _plan(clip, shown, coding)
+        assert plan is not None and plan.interlaced
+        first = int(plan.scales[0])
+        assert kinds[2 * first] == 1 and (first - begins) % 15 == 0
+        assert plan.kinds[:-1] == kinds[2 * first :: 2][: len(plan.kinds) - 1].tolist()
+        assert plan.scales[:-1] == list(range(first, first + len(plan.kinds) - 1))
+        assert len(plan.fields) == shown.length + 1
+        tape = telecined(clip[shown.first : shown.first + shown.length], plan.fields)
+        assert tape.num_frames == len(plan.kinds)
+        whole += 1
+    assert whole >= 3
+
+
 def test_a_disc_coded_harder_is_taken_for_what_it_was(tmp_path: Path) -> None:
     ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=24, color=[90, 128, 128])
     ramp = ramp.akarin.Expr(["32 X 2 / N 3 * + 2 / +", ""])
     film = add_grain(ramp.resize.Point(format=vs.YUV420P16), dataclasses.replace(MODEL, sigma=(2.5,) * 16), seed=7)
-    scales = [(0.0, 6.0, 8.0, 11.0)[kind] for kind in kinds_of(24)]
-    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [Plan(scales)], tmp_path)
-    coding = disc_coding(tmp_path / "0.m2v")
+    plan = Plan(kinds := kinds_of(24), [(0.0, 6.0, 8.0, 11.0)[kind] for kind in kinds])
+    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [plan], tmp_path)
+    coding = coding_of(plan)
     plain, model = (measure_grain(disc, rate=coding, calibrate=calibrate) for calibrate in (False, True))
     seen = np.array(model.seen) > 0.02
     assert np.array(plain.sigma)[seen].mean() < 2.1
@@ -214,12 +248,13 @@ def test_a_film_in_black_and_white_gets_no_grain_in_colour(tmp_path: Path) -> No
     ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=24, color=[90, 128, 128])
     ramp = ramp.akarin.Expr(["32 X 2 / N 3 * + 2 / +", ""])
     film = add_grain(ramp.resize.Point(format=vs.YUV420P16), GrainModel(size=(704, 480), sigma=(2.5,) * 16), seed=7)
-    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [Plan([6.0] * 24)], tmp_path)
-    assert measure_grain(disc, rate=disc_coding(tmp_path / "0.m2v")).chroma == (0.0, 0.0)
+    plan = Plan(kinds_of(24), [6.0] * 24)
+    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [plan], tmp_path)
+    assert measure_grain(disc, rate=coding_of(plan)).chroma == (0.0, 0.0)
     # The same on a tape, tinted: chroma that moves through the codes, but has no grain.
     sepia = film.akarin.Expr(["", "28000 X 4 * + N 100 * +", "34000 Y 2 * + N 50 * +"])
-    disc = recoded(sepia.resize.Point(format=vs.YUV420P8), [(0, 24)], [Plan([6.0] * 24)], tmp_path)
-    assert max(measure_grain(disc, rate=disc_coding(tmp_path / "0.m2v")).chroma) < 0.1
+    disc = recoded(sepia.resize.Point(format=vs.YUV420P8), [(0, 24)], [plan], tmp_path)
+    assert max(measure_grain(disc, rate=coding_of(plan)).chroma) < 0.1
 
 
 @pytest.mark.parametrize("radius", [0.5, 0.85])
@@ -227,22 +262,22 @@ def test_fine_and_coarse_grain_are_told_apart_behind_the_coding(tmp_path: Path, 
     ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=24, color=[90, 128, 128])
     ramp = ramp.akarin.Expr(["40 X 4 / N + +", ""]).resize.Point(format=vs.YUV420P16)
     film = add_grain(ramp, GrainModel(size=(704, 480), sigma=(2.5,) * 16, spectra=(gaussian_spectrum(radius),) * 3))
-    scales = [(0.0, 4.0, 5.0, 7.0)[kind] for kind in kinds_of(24)]
-    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [Plan(scales)], tmp_path)
-    found = np.array(measure_grain(disc, rate=disc_coding(tmp_path / "0.m2v")).spectra[1])
+    plan = Plan(kinds := kinds_of(24), [(0.0, 4.0, 5.0, 7.0)[kind] for kind in kinds])
+    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [plan], tmp_path)
+    found = np.array(measure_grain(disc, rate=coding_of(plan)).spectra[1])
     near = [np.abs(np.sqrt(gaussian_spectrum(r)) - np.sqrt(found)).sum() for r in np.arange(0.3, 1.2, 0.01)]
     assert 0.3 + 0.01 * np.argmin(near) == pytest.approx(radius, abs=0.12)
 
 
 def test_film_in_fields_comes_back_picture_by_picture(tmp_path: Path) -> None:
     clip = core.bs.VideoSource(str(encoded(tmp_path / "a.m2v", "-q:v", "2")), cachemode=0)[:17]
-    plans = [Plan([4.0] * 15, interlaced=True), Plan([4.0] * 7)]
+    plans = [Plan(kinds_of(13, []), [4.0] * 13, True, pulldown(10)), Plan(kinds_of(7), [4.0] * 7)]
     again = recoded(clip, [(0, 10), (10, 17)], plans, tmp_path)
     assert again.num_frames == 17
     assert min(psnr(clip, again)) > 34
-    fields, frames = (disc_coding(tmp_path / f"{k}.m2v") for k in (0, 1))
+    fields, frames = (disc_coding(tmp_path / f"{k}_0.m2v") for k in (0, 1))
     assert fields is not None and frames is not None
-    assert fields.interlaced.tolist() == [True] * 30 and frames.interlaced.tolist() == [False] * 14
+    assert fields.interlaced.tolist() == [True] * 26 and frames.interlaced.tolist() == [False] * 14
     assert fields.interlaced_in((0.0, 0.5)) and not frames.interlaced_in((0.0, 0.5))
 
 
@@ -251,8 +286,26 @@ def test_coding_in_fields_is_no_grain_of_fine_lines(tmp_path: Path) -> None:
     ramp = core.std.BlankClip(format=vs.YUV420P8, width=352, height=240, length=24, color=[90, 128, 128])
     ramp = ramp.akarin.Expr(["32 X 2 / + Y 4 / +", ""]).std.AssumeFPS(fpsnum=24000, fpsden=1001)
     film = add_grain(ramp.resize.Point(format=vs.YUV420P16), dataclasses.replace(MODEL, sigma=(2.5,) * 16), seed=7)
-    plan = Plan([(0.0, 6.0, 8.0, 11.0)[kind] for kind in kinds_of(30)], interlaced=True)
+    plan = Plan(kinds := kinds_of(30, [15]), [(0.0, 6.0, 8.0, 11.0)[kind] for kind in kinds], True, pulldown(24))
     disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [plan], tmp_path)
-    model = measure_grain(disc, rate=disc_coding(tmp_path / "0.m2v"))
+    model = measure_grain(disc, rate=coding_of(plan))
     ends = [(10 * np.log10(np.array(table)[-1, 0] / np.array(table)[0, -1])) for table in model.spectra]
     assert max(np.abs(ends)) < 2.5, ends
+
+
+def test_film_is_spread_over_fields_as_the_tape_has_it() -> None:
+    """Any phase of 3:2 pulldown, and a picture of four fields: what is woven back is the film."""
+    film = core.std.BlankClip(format=vs.YUV420P8, width=64, height=64, length=9, color=[0, 128, 128])
+    film = film.akarin.Expr(["N 20 * Y 2 % +", ""])
+    for phase in range(4):
+        fields = np.array(pulldown(13)[phase:13])[:10]
+        fields = fields - fields[0] // 2 * 2
+        tape = telecined(film, fields.tolist())
+        assert tape.num_frames == -(-fields[-1] // 2)
+        again = woven(tape, fields.tolist())
+        assert all(bytes(again.get_frame(n)[0]) == bytes(film.get_frame(n)[0]) for n in range(9))
+    held = [0, 4, 6, 9, 11]
+    tape = telecined(film[:4], held)
+    assert [int(np.asarray(tape.get_frame(n)[0])[0, 0]) // 20 for n in range(6)] == [0, 0, 1, 2, 2, 3]
+    again = woven(tape, held)
+    assert all(bytes(again.get_frame(n)[0]) == bytes(film.get_frame(n)[0]) for n in range(4))

@@ -22,13 +22,13 @@ from ..errors import CustomValueError
 from ..files import progress, run
 from ..plugins import require
 from ..timing import FILM, NTSC, PAL
-from .coding import SCALES, Coding
+from .coding import SCALES, Coding, b_run
 from .evidence import BLOCK, Evidence, as_sigma, band_gain, look, not_flat, pooled, spectrum_of
 from .model import BINS, CENTRES, GrainModel, Spectrum, gaussian_spectrum, normalised, tone_weights
 from .runs import Run, kept
 from .synthesise import add_grain
 
-__all__ = ["Plan", "calibrated", "coded", "denoised", "kinds_of", "recoded", "telecined", "woven"]
+__all__ = ["Plan", "calibrated", "coded", "denoised", "pulldown", "recoded", "telecined", "woven"]
 
 type Floats = NDArray[np.float64]
 type Denoiser = Callable[[vs.VideoNode], vs.VideoNode]
@@ -88,7 +88,7 @@ _NEAR = np.exp(-np.square(np.arange(BINS)[:, None] - np.arange(BINS)[None]) / 8)
 LAMBDA = 118
 """ffmpeg's Lagrange multiplier of a quantiser_scale_code of 1, the unit of -rc_override."""
 GOP = 12
-"""Pictures from one intra picture to the next."""
+"""Pictures from one I picture to the next where only the rate is known."""
 MOST = 28
 """Largest quantiser_scale_code that ffmpeg codes with the scales that are not linear."""
 
@@ -522,72 +522,123 @@ def coded(clip: vs.VideoNode, rate: int, folder: Path, keys: Sequence[int] = ())
     return _decoded(stream, clip)
 
 
-def kinds_of(length: int) -> list[int]:
-    """The kinds of so many pictures as they are coded here: 1 I, 2 P, 3 B."""
-    return [1 if n % GOP == 0 else 2 if n % 3 == 0 or n == length - 1 else 3 for n in range(length)]
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a stretch of pictures is coded."""
 
+    kinds: Sequence[int]
+    """Of each coded picture, as `kinds_of` has them."""
     scales: Sequence[float]
-    """Of each coded picture."""
     interlaced: bool = False
-    """As two fields each; film's pictures then as fields 2, 3, 2, 3 of 5 frames for 4."""
+    """As two fields each."""
+    fields: Sequence[int] = ()
+    """The first field of each picture and where the last one ends, counted from the first coded picture, where pictures
+    are spread over fields; empty: each is coded as it is."""
 
 
 def _plan(clip: vs.VideoNode, run: Run, coding: Coding) -> Plan | None:
     """As the disc has it; None: unknown."""
-    interlaced = coding.interlaced_in(run.share) and clip.height % 4 == 0
-    frames = 5 * -(-run.length // 4) if interlaced and _fps(clip) == FILM else run.length
-    scales = coding.scales_of(run.share, kinds_of(frames))
-    return None if scales is None else Plan(scales, interlaced)
+    share, frames, fields = (run.fields[0] / run.tape, run.fields[-1] / run.tape), run.length, np.array(run.fields)
+    interlaced = coding.interlaced_in(share) and clip.height % 4 == 0
+    if interlaced and len(fields) == run.length + 1 and np.diff(fields).min() >= 2:
+        begin = fields[0] // 2
+        if fields[0] % 2 and fields[1] - fields[0] > 2 and coding.kind_at((2 * begin + 3) / run.tape) == 1:
+            # The I picture is the frame that the first picture has for itself.
+            begin += 1
+            fields[0] = 2 * begin
+        frames, fields = int(-(-fields[-1] // 2) - begin), fields - 2 * begin
+        share = float(2 * begin / run.tape), float(2 * (begin + frames) / run.tape)
+    else:
+        fields = fields[:0]
+    kinds = coding.kinds_in(share, frames)
+    scales = coding.scales_of(share, kinds)
+    return None if scales is None else Plan(kinds, scales, interlaced, tuple(fields.tolist()))
 
 
 def recoded(
     clip: vs.VideoNode, stretches: Sequence[tuple[int, int]], plans: Sequence[Plan], folder: Path
 ) -> vs.VideoNode:
-    """A clip of 8 bits through MPEG-2 and back, each stretch of it coded by itself, its pictures with given scales."""
-    film = _fps(clip) == FILM
+    """A clip of 8 bits through MPEG-2 and back, its pictures of the kinds and with the scales of plans.
 
-    def one(k: int) -> Path:
-        first, stop = stretches[k]
-        raw, stream = folder / f"{k}.y4m", folder / f"{k}.m2v"
-        part, words = clip[first:stop], ["-b:v", "20M", "-qmin", "1", "-qdiff", "31", "-qblur", "0", "-b_qfactor", "-1"]
-        if plans[k].interlaced:
-            part = telecined(part) if film else part
-            words += ["-vf", "setfield=tff", "-flags", "+ilme+ildct", "-alternate_scan", "1"]
-        _written(part, raw)
-        kinds = kinds_of(part.num_frames)
-        codes = _codes(kinds, plans[k].scales)
-        # The second I picture takes what the P before it has times a factor, the first its own times that.
-        factor = codes[GOP] / codes[GOP - 3] if len(codes) > GOP else 1.0
-        steps = [LAMBDA * code for code in codes]
-        steps[0] = round(steps[0] / factor)
-        words += ["-rc_override", "/".join(f"{n},{n},{step}" for n, step in enumerate(steps))]
-        _encode(raw, [*words, "-i_qfactor", f"{-factor:.4f}"], stream)
-        raw.unlink()
-        return stream
+    Every group of pictures is coded by itself, up to the I picture after it.
+    """
+    parts, groups = [], []
+    for k, ((first, stop), plan) in enumerate(zip(stretches, plans, strict=True)):
+        part = clip[first:stop]
+        parts.append(telecined(part, plan.fields) if plan.fields else part)
+        keys = [n for n, kind in enumerate(plan.kinds) if kind == 1]
+        groups += [(k, a, b) for a, b in pairwise([*keys, len(plan.kinds)])]
+
+    def code(group: tuple[int, int, int]) -> Path:
+        k, first, stop = group
+        return _group_coded(parts[k], plans[k], first, stop, folder / f"{k}_{first}")
 
     with ThreadPoolExecutor(2) as pool:
-        made = [_decoded(stream, clip) for stream in pool.map(one, range(len(stretches)))]
-    whole = [woven(part) if plan.interlaced and film else part for part, plan in zip(made, plans, strict=True)]
-    return core.std.Splice([part[: stop - first] for part, (first, stop) in zip(whole, stretches, strict=True)])
+        streams = list(pool.map(code, groups))
+    made = []
+    for k, plan in enumerate(plans):
+        mine = [_decoded(stream, clip)[: b - a] for stream, (n, a, b) in zip(streams, groups, strict=True) if n == k]
+        whole = core.std.Splice(mine)
+        made.append(woven(whole, plan.fields) if plan.fields else whole)
+    return core.std.Splice(made)
 
 
-def telecined(pictures: vs.VideoNode) -> vs.VideoNode:
-    """5 frames of 4 pictures, top field first: fields At Ab Bt Bb Bt Cb Ct Db Dt Db; the last picture fills up."""
-    while pictures.num_frames % 4:
-        pictures += pictures[-1]
-    fields = pictures.std.SeparateFields(tff=True).std.SelectEvery(8, [0, 1, 2, 3, 2, 5, 4, 7, 6, 7])
-    return fields.std.DoubleWeave(tff=True)[::2].std.AssumeFPS(fpsnum=NTSC.numerator, fpsden=NTSC.denominator)
+def _group_coded(part: vs.VideoNode, plan: Plan, first: int, stop: int, name: Path) -> Path:
+    """A stream of one group of pictures and of the I picture after it, if there is one."""
+    raw, stream = name.with_suffix(".y4m"), name.with_suffix(".m2v")
+    _written(part[first : stop + 1], raw)
+    kinds = plan.kinds[first : stop + 1]
+    codes = _codes(plan.kinds, plan.scales)[first : stop + 1]
+    words = ["-b:v", "20M", "-qmin", "1", "-qdiff", "31", "-qblur", "0", "-b_qfactor", "-1"]
+    if plan.interlaced:
+        words += ["-vf", "setfield=tff", "-flags", "+ilme+ildct", "-alternate_scan", "1"]
+    # The I picture at the end takes what the last P has times a factor, the first one its own times that.
+    factor = 1.0
+    if stop < len(plan.kinds):
+        words += ["-force_key_frames", f"expr:eq(n,{stop - first})"]
+        last = [code for code, kind in zip(codes, kinds, strict=True) if kind == 2][-1:]
+        factor = codes[-1] / last[0] if last else 1.0
+    steps = [LAMBDA * code for code in codes]
+    steps[0] = round(steps[0] / factor)
+    words += ["-rc_override", "/".join(f"{n},{n},{step}" for n, step in enumerate(steps))]
+    _encode(raw, [*words, "-i_qfactor", f"{-factor:.4f}"], stream, len(kinds), b_run(plan.kinds))
+    raw.unlink()
+    return stream
 
 
-def woven(frames: vs.VideoNode) -> vs.VideoNode:
-    """The pictures again, each of two fields of its own."""
-    fields = frames.std.SeparateFields(tff=True).std.SelectEvery(10, [0, 1, 2, 3, 6, 5, 8, 9])
-    return fields.std.DoubleWeave(tff=True)[::2].std.SetFieldBased(0)
+def pulldown(length: int) -> list[int]:
+    """The first fields of so many pictures of film on an NTSC tape, 2, 3, 2, 3, and where the last one ends.
+
+    Example:
+        >>> pulldown(4)
+        [0, 2, 5, 7, 10]
+    """
+    return [5 * n // 2 for n in range(length + 1)]
+
+
+def telecined(pictures: vs.VideoNode, fields: Sequence[int]) -> vs.VideoNode:
+    """Frames of pictures that are spread over fields, top field first.
+
+    Args:
+        pictures: As many as `fields` tells of.
+        fields: The first field of each picture, from 0 on, and where the last one ends.
+    """
+    shown = np.clip(np.searchsorted(fields, np.arange(2 * -(-fields[-1] // 2)), "right") - 1, 0, len(fields) - 2)
+    chosen = 2 * shown + np.arange(len(shown)) % 2
+    halves = pictures.std.SeparateFields(tff=True).std.SelectEvery(2 * pictures.num_frames, chosen.tolist())
+    return halves.std.DoubleWeave(tff=True)[::2].std.AssumeFPS(fpsnum=NTSC.numerator, fpsden=NTSC.denominator)
+
+
+def woven(frames: vs.VideoNode, fields: Sequence[int]) -> vs.VideoNode:
+    """The pictures again, each of two fields of its own, of one frame where there are."""
+    chosen = []
+    for first, stop in pairwise(fields):
+        top = first + first % 2
+        bottom = top + 1 if top + 1 < stop else top - 1
+        chosen += [top, bottom]
+    halves = frames.std.SeparateFields(tff=True).std.SelectEvery(2 * frames.num_frames, chosen)
+    made = halves.std.DoubleWeave(tff=True)[::2].std.SetFieldBased(0)
+    return made.std.AssumeFPS(fpsnum=FILM.numerator, fpsden=FILM.denominator)
 
 
 def _codes(kinds: Sequence[int], scales: Sequence[float]) -> list[int]:
@@ -617,10 +668,10 @@ def _written(clip: vs.VideoNode, path: Path) -> Fraction:
     return fps
 
 
-def _encode(raw: Path, words: Sequence[str | Path], stream: Path) -> None:
+def _encode(raw: Path, words: Sequence[str | Path], stream: Path, gop: int = GOP, between: int = 2) -> None:
     """Run ffmpeg's mpeg2video with what all encodes have in common."""
-    common = ["-g", str(GOP), "-bf", "2", "-sc_threshold", "1000000000", "-intra_vlc", "1", "-non_linear_quant", "1"]
-    common += ["-qmax", str(MOST), "-dc", "10", "-f", "mpeg2video"]
+    common = ["-g", str(gop), "-bf", str(between), "-sc_threshold", "1000000000", "-intra_vlc", "1"]
+    common += ["-non_linear_quant", "1", "-qmax", str(MOST), "-dc", "10", "-f", "mpeg2video"]
     start: list[str | Path] = ["ffmpeg", "-v", "error", "-y", "-i", raw, "-c:v", "mpeg2video", "-threads", "1"]
     run([*start, *words, *common, stream], "measure_grain")
 

@@ -6,12 +6,14 @@ a picture. Source: ISO/IEC 13818-2, 6.2 and 7.4.2.2.
 
 from __future__ import annotations
 
+import bisect
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import groupby, pairwise
 from typing import IO
 
 import numpy as np
@@ -21,7 +23,7 @@ from ..errors import CustomValueError
 from ..files import tool
 from ..timing import FILM, NTSC, PAL
 
-__all__ = ["SCALES", "Coding", "disc_coding"]
+__all__ = ["SCALES", "Coding", "b_run", "disc_coding", "kinds_of"]
 
 SCALES = (0, *range(1, 9), *range(10, 25, 2), *range(28, 53, 4), *range(56, 113, 8))
 """quantiser_scale of each quantiser_scale_code where q_scale_type is 1 (table 7-6); where it is 0, twice the code."""
@@ -79,6 +81,20 @@ class Coding:
             found.append(float(self.scales[where[kind][np.abs(where[kind] + 0.5 - at).argmin()]]))
         return found
 
+    def kinds_in(self, share: tuple[float, float], length: int) -> list[int]:
+        """The kinds of pictures evenly spread over a stretch, 1 I, 2 P, 3 B, as `kinds_of` has them.
+
+        I pictures lie where the tape has them, and at the beginning.
+
+        Args:
+            share: Where the stretch begins and ends, as shares of the tape.
+            length: How many pictures.
+        """
+        step = (share[1] - share[0]) / length
+        kinds = [self.kind_at(share[0] + (n + 0.5) * step) for n in range(length)]
+        intra = [n for n, (before, kind) in enumerate(pairwise([0, *kinds])) if kind == 1 != before]
+        return kinds_of(length, intra, b_run(kinds)) if any(kinds) else kinds_of(length)
+
     def interlaced_in(self, share: tuple[float, float]) -> bool:
         """Whether most of a stretch, between two shares of the tape, was coded as interlaced."""
         first, stop = (int(part * len(self.interlaced)) for part in share)
@@ -87,6 +103,31 @@ class Coding:
     def kind_at(self, share: float) -> int:
         """The kind of the picture at a share of the tape; 0: unknown."""
         return int(self.kinds[min(int(share * len(self.kinds)), len(self.kinds) - 1)]) if len(self.kinds) else 0
+
+
+def kinds_of(length: int, intra: Iterable[int] | None = None, between: int = 2) -> list[int]:
+    """The kinds of so many pictures, 1 I, 2 P, 3 B, with these I pictures and one to begin with.
+
+    Args:
+        length: How many pictures.
+        intra: Numbers of I pictures; None: every twelfth.
+        between: B pictures from one I or P picture to the next; the last picture is none.
+
+    Example:
+        >>> kinds_of(9, [5])
+        [1, 3, 3, 2, 3, 1, 3, 3, 2]
+    """
+    starts = sorted({0, *(n for n in (range(0, length, 12) if intra is None else intra) if n < length)})
+    kinds = [2 if (n - starts[bisect.bisect(starts, n) - 1]) % (between + 1) == 0 else 3 for n in range(length)]
+    kinds[-1] = 2
+    for n in starts:
+        kinds[n] = 1
+    return kinds
+
+
+def b_run(kinds: Sequence[int]) -> int:
+    """The most B pictures one after the other, up to a DVD's 2."""
+    return min(max((len(list(same)) for kind, same in groupby(kinds) if kind == 3), default=0), 2)
 
 
 def disc_coding(address: str | os.PathLike[str]) -> Coding | None:

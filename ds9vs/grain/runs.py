@@ -5,6 +5,7 @@ May import the ground, `cadence/model` and its neighbour `coding`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,7 @@ import vapoursynth as vs
 from vapoursynth import core
 
 from ..cadence.model import Cadence
+from ..timing import NTSC, PAL
 from .coding import Coding
 
 __all__ = ["LONG", "Run", "film_runs", "kept", "spliced"]
@@ -30,8 +32,10 @@ class Run:
     length: int
     shot: int = -1
     """Number of the shot in the cadence map; -1: there is none."""
-    share: tuple[float, float] = (0.0, 1.0)
-    """Where it lies on the tape: from and to which share of its length."""
+    fields: tuple[int, ...] = ()
+    """The first field of each picture on the tape, and where the last one ends."""
+    tape: int = 1
+    """Fields of the tape."""
 
     def measured(self, first: int) -> list[int]:
         """Which pictures are measured if the run begins at `first`: some with two neighbours on each side.
@@ -64,10 +68,18 @@ def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int, coding
     starts = np.cumsum([0, *(stop - first for first, stop, _ in stretches)])
     found: dict[tuple[int, int], Run] = {}
 
-    firsts = cadence.firsts if varies and cadence is not None else np.arange(clip.num_frames + 1)
+    where = _fields(clip, cadence, varies)
+    tape = 2 * cadence.tape.frames if cadence is not None else where(clip.num_frames, 0)[0]
 
-    def place(n: int) -> float:
-        return float(firsts[n]) / float(firsts[-1])
+    def intra(n: int) -> bool:
+        """Whether the disc has the first frame of picture `n`, or the first of its fields alone, in an I picture."""
+        if coding is None:
+            return False
+        begin, end = where(n, 1)
+        if not coding.interlaced_in((begin / tape, end / tape)):
+            return coding.kind_at((begin + end) / 2 / tape) == 1
+        frames = (begin // 2, begin // 2 + (begin % 2 and end - begin > 2))
+        return any(coding.kind_at((2 * frame + 1) / tape) == 1 for frame in frames)
 
     for k in range(count):
         at = int((k + 0.5) * total / count)
@@ -77,9 +89,8 @@ def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int, coding
         begin = min(max(first, first + at - int(starts[s]) - size // 2), stop - size)
         if coding is not None:
             near = range(max(first, begin - LONG), min(stop - size, begin + LONG) + 1)
-            whole = [n for n in near if coding.kind_at((place(n) + place(n + 1)) / 2) == 1]
-            begin = min(whole, key=lambda n: abs(n - begin), default=begin)
-        run = Run(begin, size, shot, (place(begin), place(begin + size)))
+            begin = min((n for n in near if intra(n)), key=lambda n: abs(n - begin), default=begin)
+        run = Run(begin, size, shot, where(begin, size), tape)
         # Runs that would overlap are one.
         found.setdefault((shot, begin // LONG), run)
     chosen: list[Run] = []
@@ -87,6 +98,27 @@ def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int, coding
         if not chosen or run.first >= chosen[-1].first + chosen[-1].length:
             chosen.append(run)
     return chosen
+
+
+def _fields(clip: vs.VideoNode, cadence: Cadence | None, varies: bool) -> Callable[[int, int], tuple[int, ...]]:
+    """Which fields of the tape so many pictures from one on have: the first of each, and where the last one ends.
+
+    Without a map: 2, 3, 2, 3 where the clip has film's rate, else as many each.
+    """
+    if cadence is None:
+        rate = 2 * (PAL if clip.fps in (PAL, 2 * PAL) else NTSC)
+        step = rate / clip.fps if clip.fps else Fraction(2)
+        return lambda first, length: tuple(int(n * step) for n in range(first, first + length + 1))
+
+    def found(first: int, length: int) -> tuple[int, ...]:
+        if not varies:
+            # The picture that is on in the middle of these is known; pictures follow each other.
+            middle = first + length // 2
+            at = cadence.picture_at(int((middle + Fraction(1, 2)) * 2 * cadence.tape.frames / clip.num_frames))
+            first = min(max(at - length // 2, 0), len(cadence) - length)
+        return tuple(cadence.firsts[first : first + length + 1].tolist())
+
+    return found
 
 
 def _film(clip: vs.VideoNode, cadence: Cadence, varies: bool) -> list[tuple[int, int, int]]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from vapoursynth import core
 
 from ds9vs import files
-from ds9vs.grain.calibrate import telecined, woven
+from ds9vs.grain.calibrate import pulldown, telecined, woven
 from ds9vs.simulate.vfx import Image, draw, over
 
 __all__ = ["AROUND", "LEAD", "SETS", "Clip", "Made", "keep", "kept", "make", "missing"]
@@ -281,7 +281,8 @@ def _disc(truth: vs.VideoNode, size: tuple[int, int], rate: float, folder: Path)
     width, height = size
     share = width * height / (720 * 480)
     half = truth.resize.Bicubic(width, height, format=vs.YUV422P16)
-    tape = telecined(half).resize.Bicubic(format=vs.YUV420P8, dither_type="none")
+    fields = pulldown(half.num_frames)
+    tape = telecined(half, fields).resize.Bicubic(format=vs.YUV420P8, dither_type="none")
     raw, coded = folder / "disc.y4m", folder / "disc.mkv"
     with raw.open("wb") as file:
         tape.output(file, y4m=True)
@@ -298,7 +299,7 @@ def _disc(truth: vs.VideoNode, size: tuple[int, int], rate: float, folder: Path)
     raw.unlink()
     seen = core.bs.VideoSource(str(coded), cachemode=0).std.SetFrameProps(_Matrix=6, _Range=0)
     kbits = coded.stat().st_size * 8 / (tape.num_frames * 1001 / 30000) / 1000
-    return woven(seen.std.SetFieldBased(2).resize.Bicubic(format=vs.YUV422P8, dither_type="none")), kbits
+    return woven(seen.std.SetFieldBased(2).resize.Bicubic(format=vs.YUV422P8, dither_type="none"), fields), kbits
 
 
 def _found(clip: Clip, folders: Sequence[Path]) -> Path | None:
