@@ -72,7 +72,7 @@ def test_the_noise_curve_is_measured(filmed: tuple[vs.VideoNode, vs.VideoNode]) 
     model = measure_grain(*filmed)
     for k in range(3, 14):
         truth = 1 + 3 * (k + 0.5) * 16 / 255
-        assert abs(model.sigma[k] / truth - 1) < 0.06, f"bin {k}"
+        assert abs(model.sigma[k] / truth - 1) < 0.07, f"bin {k}"
     assert model.chroma == (0.0, 0.0)
 
 

@@ -28,7 +28,7 @@ from ds9vs.grain import (
 from ds9vs.grain.calibrate import Plan, _plan, pulldown, recoded, telecined, woven
 from ds9vs.grain.coding import Coding, kinds_of
 from ds9vs.grain.cost import _tile, grain_cost
-from ds9vs.grain.runs import film_runs
+from ds9vs.grain.runs import film_runs, shown_fields
 from ds9vs.grain.show import draw
 from ds9vs.measures import psnr
 
@@ -188,7 +188,7 @@ def test_every_picture_is_coded_as_the_disc_has_it(tmp_path: Path) -> None:
     again = recoded(clip, [(0, 12), (12, 24)], plans, tmp_path)
     assert again.num_frames == 24
     assert min(psnr(clip, again)) > 27
-    for k, (first, stop) in ((0, (0, 7)), (0, (7, 10)), (0, (10, 12)), (1, (0, 12))):
+    for k, (first, stop) in ((0, (0, 7)), (0, (7, 12)), (1, (0, 12))):
         coding = disc_coding(tmp_path / f"{k}_{first}.m2v")
         assert coding is not None
         assert coding.kinds[: 2 * (stop - first) : 2].tolist() == plans[k].kinds[first:stop]
@@ -197,14 +197,17 @@ def test_every_picture_is_coded_as_the_disc_has_it(tmp_path: Path) -> None:
         assert len(coding.kinds) == 2 * min(stop - first + 1, 12 - first)
 
 
-def test_runs_begin_where_the_disc_has_an_intra_picture() -> None:
+def test_intra_pictures_are_measured_in_runs_from_the_one_before_on() -> None:
     clip = core.std.BlankClip(format=vs.YUV420P8, width=64, height=64, length=240)
     kinds = np.roll(np.tile(np.repeat(kinds_of(12), 2), 20), 10).astype(np.uint8)  # an I picture at 5, 17, 29, ...
     coding = Coding(rate=4_500_000, kinds=kinds, scales=np.full(480, 5, np.float32))
     found = film_runs(clip, None, 24, coding)
-    assert len(found) >= 3
-    assert all((run.first - 5) % 12 == 0 and run.length == 24 for run in found)
-    assert len({run.first for run in film_runs(clip, None, 24)} - {run.first for run in found}) > 0
+    assert len(found) >= 8
+    assert all((run.first - 5) % 12 == 0 and run.chosen == (12,) and run.length == 16 for run in found)
+    # Of a disc without I pictures, and where only the rate is known, pictures of all kinds.
+    other = Coding(rate=4_500_000, kinds=np.full(480, 2, np.uint8), scales=coding.scales)
+    for known in (other, Coding(rate=4_500_000), None):
+        assert [(run.length, len(run.chosen)) for run in film_runs(clip, None, 24, known)] == [(24, 6)] * 4
 
 
 @pytest.mark.parametrize("begins", range(5))
@@ -225,35 +228,39 @@ def test_telecined_film_is_coded_frame_by_frame_as_the_tape_has_it(begins: int) 
         assert len(plan.fields) == shown.length + 1
         tape = telecined(clip[shown.first : shown.first + shown.length], plan.fields)
         assert tape.num_frames == len(plan.kinds)
+        (measured,) = shown.chosen
+        intra = [plan.kinds[n // 2] == 1 for n in shown_fields(*plan.fields[measured : measured + 2])]
+        # A third of the tape's frames hold fields of two pictures; with those in I pictures one field has to do.
+        assert any(intra) if begins in (2, 3) else all(intra)
         whole += 1
     assert whole >= 3
 
 
 def test_a_disc_coded_harder_is_taken_for_what_it_was(tmp_path: Path) -> None:
-    ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=24, color=[90, 128, 128])
+    ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=40, color=[90, 128, 128])
     ramp = ramp.akarin.Expr(["32 X 2 / N 3 * + 2 / +", ""])
     film = add_grain(ramp.resize.Point(format=vs.YUV420P16), dataclasses.replace(MODEL, sigma=(2.5,) * 16), seed=7)
-    plan = Plan(kinds := kinds_of(24), [(0.0, 6.0, 8.0, 11.0)[kind] for kind in kinds])
-    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [plan], tmp_path)
+    plan = Plan(kinds := kinds_of(40), [(0.0, 6.0, 8.0, 11.0)[kind] for kind in kinds])
+    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 40)], [plan], tmp_path)
     coding = coding_of(plan)
     plain, model = (measure_grain(disc, rate=coding, calibrate=calibrate) for calibrate in (False, True))
     seen = np.array(model.seen) > 0.02
     assert np.array(plain.sigma)[seen].mean() < 2.1
     assert np.array(model.sigma)[seen].mean() == pytest.approx(2.5, rel=0.1)
     assert max(plain.chroma) < 0.3
-    assert model.chroma == pytest.approx(MODEL.chroma, rel=0.35)
+    assert model.chroma == pytest.approx(MODEL.chroma, rel=0.5)
 
 
 def test_a_film_in_black_and_white_gets_no_grain_in_colour(tmp_path: Path) -> None:
-    ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=24, color=[90, 128, 128])
+    ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=40, color=[90, 128, 128])
     ramp = ramp.akarin.Expr(["32 X 2 / N 3 * + 2 / +", ""])
     film = add_grain(ramp.resize.Point(format=vs.YUV420P16), GrainModel(size=(704, 480), sigma=(2.5,) * 16), seed=7)
-    plan = Plan(kinds_of(24), [6.0] * 24)
-    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 24)], [plan], tmp_path)
+    plan = Plan(kinds_of(40), [6.0] * 40)
+    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 40)], [plan], tmp_path)
     assert measure_grain(disc, rate=coding_of(plan)).chroma == (0.0, 0.0)
     # The same on a tape, tinted: chroma that moves through the codes, but has no grain.
     sepia = film.akarin.Expr(["", "28000 X 4 * + N 100 * +", "34000 Y 2 * + N 50 * +"])
-    disc = recoded(sepia.resize.Point(format=vs.YUV420P8), [(0, 24)], [plan], tmp_path)
+    disc = recoded(sepia.resize.Point(format=vs.YUV420P8), [(0, 40)], [plan], tmp_path)
     assert max(measure_grain(disc, rate=coding_of(plan)).chroma) < 0.1
 
 

@@ -25,7 +25,7 @@ from ..timing import FILM, NTSC, PAL
 from .coding import SCALES, Coding, b_run
 from .evidence import BLOCK, Evidence, as_sigma, band_gain, look, not_flat, pooled, spectrum_of
 from .model import BINS, CENTRES, GrainModel, Spectrum, gaussian_spectrum, normalised, tone_weights
-from .runs import Run, kept
+from .runs import Run, kept, shown_fields
 from .synthesise import add_grain
 
 __all__ = ["Plan", "calibrated", "coded", "denoised", "pulldown", "recoded", "telecined", "woven"]
@@ -39,7 +39,7 @@ STEP = 4.0
 """Most by which an energy is changed at once."""
 MORE = 0.85
 """Share of the grain that is added where pictures are not flat and have kept some of their own."""
-LAST = 2
+LAST = 3
 """Of how many of the last tries the mean is taken."""
 TWICE = 3
 """Which time the pictures that grain is put on are denoised once more."""
@@ -62,7 +62,7 @@ POWER, COLOUR = (0.2, 15.0), (0.3, 15.0)
 that coding leaves without grain."""
 FEWER = 4.0
 """The same over the root of the number of luma's windows."""
-WIDE, ALIKE, ROUND = 0.12, 0.025, 0.05
+WIDE, ALIKE, ROUND = 0.25, 0.025, 0.05
 """By how much a size differs from the first guess; from tone to tone; down from across."""
 FINE = 0.2
 """By how much chroma's size differs from that of luma's specks in samples twice as wide and high, each a mean of two by
@@ -76,12 +76,12 @@ NONE, LITTLE = 0.75, 1.5e-4
 nothing is held to what is usual; what nobody can tell from nothing, in squares of 8-bit codes."""
 TOLD = (0.15, 0.5)
 """How unsure the logarithm of chroma's measured deviation is: always; times the square of that share."""
-SURE, RESTS, FEW = 0.02, 0.15, 0.004
+SURE, RESTS, FEW = 0.01, 0.15, 0.003
 """How unsure a luma bin's deviation is, as a share of it: always; times what coding leaves over what grain adds; over
 the root of the share of blocks."""
 UNSURE = 0.12
 """From which of that on a bin is told to be carried on from its neighbours."""
-STIFF = 0.08
+STIFF = 0.12
 """How much a noise curve bends from bin to bin, as a share of it."""
 _NEAR = np.exp(-np.square(np.arange(BINS)[:, None] - np.arange(BINS)[None]) / 8)
 """What a luma bin counts for another."""
@@ -97,7 +97,7 @@ def calibrated(
     first: GrainModel,
     wanted: Evidence,
     plain: vs.VideoNode,
-    numbers: Sequence[tuple[int, Run]],
+    numbers: Sequence[tuple[int, Run, bool]],
     noisy: vs.VideoNode,
     denoise: Denoiser | None,
     coding: Coding | None,
@@ -110,7 +110,7 @@ def calibrated(
         first: The model to begin with: the residual as it is.
         wanted: What the disc gave.
         plain: Denoised pictures, runs one after the other, 16 bit.
-        numbers: Which of them are measured, with their runs.
+        numbers: Which of them are measured, as `numbered` has them.
         noisy: The same as the disc has them.
         denoise: What made them; None if they are the truth.
         coding: How the disc is coded: each run is coded with the quantisers that the disc has there, or where only
@@ -121,7 +121,7 @@ def calibrated(
     textured = None
     if denoise is not None and coding is not None:
         plain, textured = _off_the_codes(plain), _textured(plain, folder / "flat.raw")
-    runs = list(dict.fromkeys(run for _, run in numbers))
+    runs = list(dict.fromkeys(run for _, run, _ in numbers))
     starts = np.cumsum([0, *(run.length for run in runs)]).tolist()
     rate = coding.rate if coding is not None else 0
     read = [_plan(plain, run, coding) for run in runs] if coding is not None else []
@@ -150,7 +150,7 @@ def calibrated(
 
     def measured(back: vs.VideoNode) -> Evidence:
         clean = denoised(back, denoise) if denoise is not None else plain
-        return pooled([look(back, clean, n, run) for n, run in numbers])
+        return pooled([look(back, clean, *place) for place in numbers])
 
     with progress("calibration", TIMES + 1, show=show) as tell:
         floor = measured(disc(None))
@@ -560,14 +560,15 @@ def recoded(
 ) -> vs.VideoNode:
     """A clip of 8 bits through MPEG-2 and back, its pictures of the kinds and with the scales of plans.
 
-    Every group of pictures is coded by itself, up to the I picture after it.
+    Every group of pictures is coded by itself, up to the I picture after it, the last two together: the first B picture
+    of a stream is coded unlike others.
     """
     parts, groups = [], []
     for k, ((first, stop), plan) in enumerate(zip(stretches, plans, strict=True)):
         part = clip[first:stop]
         parts.append(telecined(part, plan.fields) if plan.fields else part)
         keys = [n for n, kind in enumerate(plan.kinds) if kind == 1]
-        groups += [(k, a, b) for a, b in pairwise([*keys, len(plan.kinds)])]
+        groups += [(k, a, b) for a, b in pairwise([*(keys[:-1] or keys), len(plan.kinds)])]
 
     def code(group: tuple[int, int, int]) -> Path:
         k, first, stop = group
@@ -584,7 +585,7 @@ def recoded(
 
 
 def _group_coded(part: vs.VideoNode, plan: Plan, first: int, stop: int, name: Path) -> Path:
-    """A stream of one group of pictures and of the I picture after it, if there is one."""
+    """A stream of pictures from an I on, up to the picture `stop`, an I picture; there is at most one more."""
     raw, stream = name.with_suffix(".y4m"), name.with_suffix(".m2v")
     _written(part[first : stop + 1], raw)
     kinds = plan.kinds[first : stop + 1]
@@ -592,12 +593,12 @@ def _group_coded(part: vs.VideoNode, plan: Plan, first: int, stop: int, name: Pa
     words = ["-b:v", "20M", "-qmin", "1", "-qdiff", "31", "-qblur", "0", "-b_qfactor", "-1"]
     if plan.interlaced:
         words += ["-vf", "setfield=tff", "-flags", "+ilme+ildct", "-alternate_scan", "1"]
-    # The I picture at the end takes what the last P has times a factor, the first one its own times that.
+    # The second I picture takes what the last P has times a factor, the first one its own times that.
     factor = 1.0
-    if stop < len(plan.kinds):
-        words += ["-force_key_frames", f"expr:eq(n,{stop - first})"]
-        last = [code for code, kind in zip(codes, kinds, strict=True) if kind == 2][-1:]
-        factor = codes[-1] / last[0] if last else 1.0
+    for second in [n for n, kind in enumerate(kinds) if n and kind == 1]:
+        words += ["-force_key_frames", f"expr:eq(n,{second})"]
+        last = [code for code, kind in zip(codes[:second], kinds, strict=False) if kind == 2][-1:]
+        factor = codes[second] / last[0] if last else 1.0
     steps = [LAMBDA * code for code in codes]
     steps[0] = round(steps[0] / factor)
     words += ["-rc_override", "/".join(f"{n},{n},{step}" for n, step in enumerate(steps))]
@@ -631,11 +632,9 @@ def telecined(pictures: vs.VideoNode, fields: Sequence[int]) -> vs.VideoNode:
 
 def woven(frames: vs.VideoNode, fields: Sequence[int]) -> vs.VideoNode:
     """The pictures again, each of two fields of its own, of one frame where there are."""
-    chosen = []
+    chosen: list[int] = []
     for first, stop in pairwise(fields):
-        top = first + first % 2
-        bottom = top + 1 if top + 1 < stop else top - 1
-        chosen += [top, bottom]
+        chosen += shown_fields(first, stop)
     halves = frames.std.SeparateFields(tff=True).std.SelectEvery(2 * frames.num_frames, chosen)
     made = halves.std.DoubleWeave(tff=True)[::2].std.SetFieldBased(0)
     return made.std.AssumeFPS(fpsnum=FILM.numerator, fpsden=FILM.denominator)

@@ -24,12 +24,12 @@ FLAT = 0.2
 OWN = 0.12
 """Share of a luma bin's blocks that count as flat, if they are not among the worst of the picture."""
 WORST = 0.75
-LOW = 0.35
+LOW = 0.6
 """Quantile of blocks, and of windows, that is taken for all: in the higher ones the denoiser has misunderstood motion
-or detail, which the grain of another block cannot hide."""
-SHAPED, ENOUGH = 0.25, 100
-"""Of all pictures' flat blocks the share of each luma bin, and the least number, that the spectra are taken from: the
-flattest, for faint texture that a denoiser takes away looks like fine grain. A tone with fewer has that of all."""
+or detail, which the grain of another block cannot hide; in the lower ones coding has left nothing of faint grain."""
+FLATTEST, ENOUGH = 0.5, 100
+"""Of all pictures' flat blocks the share of each luma bin, and the least number, that luma is taken from: the flattest,
+for faint texture that a denoiser takes away looks like fine grain. A tone with fewer has the spectrum of all."""
 CALM = 0.4
 """Share of blocks, those with the least chroma, that chroma is measured in."""
 _HANN = np.hanning(GRID + 1)[:-1]
@@ -86,8 +86,8 @@ def _plane(frame: vs.VideoFrame, p: int) -> Plane:
     return np.asarray(array.astype(np.float32) / (1 << frame.format.bits_per_sample - 8))
 
 
-def look(noisy: vs.VideoNode, plain: vs.VideoNode, n: int, run: Run) -> Picture:
-    """Measure picture `n` of two clips of 16 bits."""
+def look(noisy: vs.VideoNode, plain: vs.VideoNode, n: int, run: Run, first: bool) -> Picture:
+    """Measure picture `n` of two clips of 16 bits; the first of its run with the next one."""
     with noisy.get_frame(n) as a, plain.get_frame(n) as b:
         level = _plane(b, 0)
         rest = [_plane(a, p) - _plane(b, p) for p in range(noisy.format.num_planes)]
@@ -110,7 +110,7 @@ def look(noisy: vs.VideoNode, plain: vs.VideoNode, n: int, run: Run) -> Picture:
         calm = _flat(level, lit.mean((1, 2), dtype=np.float64), (lit.min((1, 2)) > 18) & (lit.max((1, 2)) < 233), size)
         colour = np.concatenate([_periodograms(_cut(plane, GRID)[calm].astype(np.float64)) for plane in rest[1:]])
     temporal = (0.0, 0.0)
-    if n == run.measured(n - run.measured(0)[0])[0] and run.length >= 6:
+    if first and run.length >= 6:
         with noisy.get_frame(n + 1) as a, plain.get_frame(n + 1) as b:
             after = _cut(_band(_plane(a, 0) - _plane(b, 0)), BLOCK)[flat].astype(np.float64)
         temporal = float((band * after).sum()), float(np.sqrt((band**2).sum() * (after**2).sum()))
@@ -205,7 +205,7 @@ def _flattest(rough: Floats, bins: NDArray[np.int64]) -> NDArray[np.bool_]:
     chosen = np.zeros(len(bins), bool)
     for k in np.unique(bins):
         mine = np.flatnonzero(bins == k)
-        chosen[mine] = rough[mine] <= np.quantile(rough[mine], min(1.0, max(SHAPED, ENOUGH / len(mine))))
+        chosen[mine] = rough[mine] <= np.quantile(rough[mine], min(1.0, max(FLATTEST, ENOUGH / len(mine))))
     return chosen
 
 
@@ -217,14 +217,14 @@ def pooled(pictures: Sequence[Picture]) -> Evidence:
     windows = np.concatenate([p.windows for p in pictures])
     rough = np.concatenate([p.rough for p in pictures])
     flattest = _flattest(rough, bins)
-    windows, where, tones = windows[flattest], bins[flattest], tone_weights(luma[flattest]) >= 0.5
-    low_band, low_power = _lows()
     count = np.bincount(bins, minlength=BINS).astype(np.float64)
     least = max(16.0, 0.002 * len(bins))
+    windows, band, bins, tones = windows[flattest], band[flattest], bins[flattest], tone_weights(luma[flattest]) >= 0.5
+    low_band, low_power = _lows()
     enough = np.flatnonzero(count >= min(least, count.max()))
     found = np.interp(np.arange(BINS), enough, [np.quantile(band[bins == k], LOW) for k in enough]) / low_band
     # Each window counts by what its luma's grain is, so that the low quantile does not pick the quiet lumas.
-    relative = windows / np.maximum(found[where], 1e-3)[:, None, None]
+    relative = windows / np.maximum(found[bins], 1e-3)[:, None, None]
     whole = np.quantile(relative, LOW, axis=0) / low_power
     power = np.stack([
         np.quantile(relative[own], LOW, axis=0) / low_power if own.sum() >= ENOUGH else whole
@@ -239,7 +239,7 @@ def pooled(pictures: Sequence[Picture]) -> Evidence:
     both, square = (sum(p.temporal[k] for p in pictures) for k in (0, 1))
     return Evidence(
         band=found,
-        seen=np.where(count >= least, count, 0.0) / max(len(bins), 1),
+        seen=np.where(count >= least, count, 0.0) / max(count.sum(), 1),
         power=_lowest_filled(power),
         windows=tones.sum(1).astype(np.float64),
         chroma=covariance,

@@ -24,7 +24,7 @@ from .calibrate import Denoiser, calibrated, denoised
 from .coding import Coding
 from .evidence import Evidence, Picture, look, pooled, raw_model
 from .model import BINS, GrainModel
-from .runs import Run, film_runs, kept, spliced
+from .runs import Run, film_runs, kept, numbered, spliced
 
 __all__ = ["measure_grain"]
 
@@ -34,6 +34,8 @@ NOTHING = 0.25
 """Deviation, in 8-bit codes, below which a source counts as without grain: rounding to 8 bits alone has 0.29."""
 APART = 1.2
 """Factor between the deviations of two groups of shots."""
+CODED = 900
+"""Pictures that are coded again."""
 ENOUGH = 3
 """Pictures that a group of shots must have had measured."""
 
@@ -51,20 +53,20 @@ def measure_grain(
     """Measure a film's grain on its disc: how much at which luma, how fine in which tones, in colour, in time.
 
     The residual source - clean is read in flat 16x16 blocks, flat by the structure tensor of `clean`: the flattest
-    40 % of a picture, and the flattest quarter of each luma bin. Denoising leaves some grain in and MPEG-2 takes some
-    away, so the plain residual shows about three quarters of the truth, finer grain less than coarse. Therefore grain
-    is synthesised on the denoised pictures, coded as the disc is, denoised and measured again, a few times over, and
-    the model is changed until that gives what the disc gave: picture by picture with the disc's kinds and quantisers,
-    and in fields where the disc is, if `rate` tells them. What coding alone leaves, without any grain, counts as none;
+    40 % of a picture, and of those the flattest half of each luma bin. Denoising leaves some grain in and MPEG-2 takes
+    some away, so the plain residual shows about three quarters of the truth, finer grain less than coarse. Therefore
+    grain is synthesised on the denoised pictures, coded as the disc is, denoised and measured again, a few times over,
+    and the model is changed until that gives what the disc gave: with the disc's groups of pictures, its quantisers and
+    its pulldown, picture by picture, if `rate` tells them. Then I pictures alone are measured, which hold most of their
+    grain; of other pictures most is left to prediction. What coding alone leaves, without any grain, counts as none;
     what denoising does to the pictures that grain is put on is found out by doing it once more. Where few blocks were
     seen, or coding hides most, the noise curve is carried on from its neighbours, and the model's notes say so.
 
     Behind coding grain's spectrum is that of specks whose radii, down and across, change what is measured as the disc
-    shows it: found by making them larger, in the flattest quarter of the blocks, and held the nearer to a first guess,
-    and to the other tones, the more of what is seen there coding leaves without grain. Without coding it is measured
-    frequency by frequency.
+    shows it: found by making them larger, and held the nearer to a first guess, and to the other tones, the more of
+    what is seen there coding leaves without grain. Without coding it is measured frequency by frequency.
 
-    About 0.9 s of two cores for each picture with `rate`, whatever the length of the clip.
+    About three minutes of two cores with `rate`, however long the clip is.
 
     Args:
         source: Progressive pictures with grain, YUV or GRAY, 8 to 16 bit, at least 32x32.
@@ -73,7 +75,8 @@ def measure_grain(
         cadence: The map that `source` was made by (its frames spread evenly over the tape): film shots alone are
             measured, shots whose grain differs from the others' form groups, and shots that are no film take the grain
             of the film beside them.
-        pictures: About how many to read.
+        pictures: About how many to read: I pictures of a disc whose coding is known. Some of them are coded again, 900
+            pictures with those around them.
         rate: How the disc is coded: what `disc_coding` read from it (`source` is then the whole title), or only the
             bits a second of its video; None if the pictures were not coded: then only the denoiser's bias is taken out.
         calibrate: False for the plain measurement, in seconds.
@@ -116,11 +119,11 @@ def measure_grain(
     noisy = spliced(wide, found)
     held = given.resize.Point(format=wide.format.id) if given is not None else None
     plain = spliced(held, found) if held is not None else denoised(noisy, make)
-    where = [(n, run) for run, first in zip(found, _firsts(found), strict=True) for n in run.measured(first)]
+    where = numbered(found)
     seen: list[Picture] = []
     with progress("grain", len(where), show=show) as done:
-        for n, run in where:
-            seen.append(look(noisy, plain, n, run))
+        for place in where:
+            seen.append(look(noisy, plain, *place))
             done(len(seen))
     _check_seen(seen, given is not None)
     with tempfile.TemporaryDirectory() as folder:
@@ -136,8 +139,8 @@ def measure_grain(
                 # A mean of five keeps a fifth of the grain, which would be measured again.
                 few_plain = denoised(denoised(few_noisy, make), make)
             few_plain = kept(few_plain, Path(folder) / "clean.raw")
-            numbers = [(n, run) for run, first in zip(some, _firsts(some), strict=True) for n in run.measured(first)]
-            model = calibrated(model, whole, few_plain, numbers, few_noisy, denoise, coding, Path(folder), show)
+            wanted = pooled([picture for picture, (_, run, _) in zip(seen, where, strict=True) if run in some])
+            model = calibrated(model, wanted, few_plain, numbered(some), few_noisy, denoise, coding, Path(folder), show)
         model = replace(model, pictures=len(seen))
         if _level(model) < NOTHING:
             return _without(model)
@@ -186,14 +189,10 @@ def _averaged(clip: vs.VideoNode) -> vs.VideoNode:
 # --- a film and its groups --------------------------------------------------------------------------------------------
 
 
-def _firsts(found: list[Run]) -> list[int]:
-    """Where each run begins when they lie one after the other."""
-    return np.cumsum([0, *(run.length for run in found[:-1])]).tolist()
-
-
-def _some(found: list[Run], most: int = 16) -> list[Run]:
+def _some(found: list[Run]) -> list[Run]:
     """The runs that are coded again: evenly spread ones."""
-    return [found[k] for k in np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))]
+    count = max(1, CODED // max(run.length for run in found))
+    return [found[k] for k in np.unique(np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int))]
 
 
 def _level(model: GrainModel) -> float:
