@@ -204,9 +204,9 @@ def test_intra_pictures_are_measured_in_runs_from_the_one_before_on() -> None:
     found = film_runs(clip, None, 24, coding)
     assert len(found) >= 8
     assert all((run.first - 5) % 12 == 0 and run.chosen == (12,) and run.length == 16 for run in found)
-    # Of a disc without I pictures, and where only the rate is known, pictures of all kinds.
-    other = Coding(rate=4_500_000, kinds=np.full(480, 2, np.uint8), scales=coding.scales)
-    for known in (other, Coding(rate=4_500_000), None):
+    # Of a disc without I pictures, of one without others, and where only the rate is known, pictures of all kinds.
+    alike = [Coding(rate=4_500_000, kinds=np.full(480, kind, np.uint8), scales=coding.scales) for kind in (1, 2)]
+    for known in (*alike, Coding(rate=4_500_000), None):
         assert [(run.length, len(run.chosen)) for run in film_runs(clip, None, 24, known)] == [(24, 6)] * 4
 
 

@@ -173,7 +173,8 @@ def calibrated(
                 turned = [measured(disc(one, seed)) for one in larger]
                 slopes = _Slopes(found, turned, floor, wanted.seen, sizes[:3])
             if done == TWICE and denoise is not None and coding is not None:
-                back = kept(back, folder / "back.raw")
+                narrow = back.resize.Point(format=back.format.replace(bits_per_sample=8).id)
+                back = kept(narrow, folder / "back.raw").resize.Point(format=plain.format.id)
                 again = kept(denoised(denoised(back, denoise), denoise), folder / "again.raw")
                 flat = _textured(again, folder / "again_flat.raw")
                 wanted = _unbiased(wanted, found, measured(disc(model, seed + 1, _off_the_codes(again), back, flat)))
@@ -452,18 +453,18 @@ def _corrected(
 def _textured(plain: vs.VideoNode, path: Path) -> vs.VideoNode:
     """Where pictures are not flat: a mask of 16x16 blocks for all planes."""
     form = plain.format
-    blank = plain.std.BlankClip(format=vs.GRAY16, keep=True)
+    columns, rows = -(-plain.width // BLOCK), -(-plain.height // BLOCK)
+    blank = plain.std.BlankClip(format=vs.GRAY16, width=columns, height=rows, keep=True)
 
     def draw(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         made = f[1].copy()
-        target = np.asarray(made[0])
-        blocks = not_flat(f[0])
-        grown = np.kron(blocks, np.ones((BLOCK, BLOCK), np.uint16)) * 65535
-        padded = np.pad(grown, [(0, a - b) for a, b in zip(target.shape, grown.shape, strict=True)], mode="edge")
-        np.copyto(target, padded)
+        blocks = not_flat(f[0]).astype(np.uint16) * 65535
+        padded = np.pad(blocks, [(0, rows - blocks.shape[0]), (0, columns - blocks.shape[1])], mode="edge")
+        np.copyto(np.asarray(made[0]), padded)
         return made
 
     luma = kept(blank.std.ModifyFrame([plain, blank], draw), path)
+    luma = luma.resize.Point(columns * BLOCK, rows * BLOCK).std.CropAbs(plain.width, plain.height)
     if form.num_planes == 1:
         return luma
     small = luma.resize.Point(plain.width >> form.subsampling_w, plain.height >> form.subsampling_h)

@@ -66,7 +66,7 @@ def measure_grain(
     shows it: found by making them larger, and held the nearer to a first guess, and to the other tones, the more of
     what is seen there coding leaves without grain. Without coding it is measured frequency by frequency.
 
-    About three minutes of two cores with `rate`, however long the clip is.
+    About three minutes of two cores with `rate`, and 3 GB of the folder for temporary files, however long the clip is.
 
     Args:
         source: Progressive pictures with grain, YUV or GRAY, 8 to 16 bit, at least 32x32.
@@ -131,13 +131,9 @@ def measure_grain(
         model = raw_model(whole, source)
         if calibrate and (denoise is not None or coding is not None) and any(model.sigma):
             some = _some(found)
-            few_noisy = spliced(wide, some)
-            if held is not None:
-                few_plain = spliced(held, some)
-            else:
-                few_noisy = kept(few_noisy, Path(folder) / "noisy.raw")
-                # A mean of five keeps a fifth of the grain, which would be measured again.
-                few_plain = denoised(denoised(few_noisy, make), make)
+            few_noisy = kept(spliced(source, some), Path(folder) / "noisy.raw").resize.Point(format=wide.format.id)
+            # A mean of five keeps a fifth of the grain, which would be measured again.
+            few_plain = denoised(denoised(few_noisy, make), make) if held is None else spliced(held, some)
             few_plain = kept(few_plain, Path(folder) / "clean.raw")
             wanted = pooled([picture for picture, (_, run, _) in zip(seen, where, strict=True) if run in some])
             model = calibrated(model, wanted, few_plain, numbered(some), few_noisy, denoise, coding, Path(folder), show)

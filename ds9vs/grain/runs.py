@@ -47,9 +47,9 @@ class Run:
 def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int, coding: Coding | None = None) -> list[Run]:
     """Runs with about as many measured pictures as asked, spread evenly over the film.
 
-    Where it is known how the pictures are coded, I pictures alone are measured, one in a run that begins with the I
-    picture before it: they are coded for themselves, and hold several times as much of their own grain as what is
-    predicted from others (measured at 4.5 Mb/s: 0.6 to 0.97 of its amplitude, B pictures 0.2 to 0.5).
+    Where it is known how the pictures are coded, and that not all alike, I pictures alone are measured, one in a run
+    that begins with the I picture before it: they are coded for themselves, and hold several times as much of their own
+    grain as what is predicted from others (at 4.5 Mb/s 0.6 to 0.97 of its amplitude, B pictures 0.2 to 0.5).
     """
     stretches = [(0, clip.num_frames, -1)]
     # Of variable rate: a frame for each picture of the map.
@@ -61,7 +61,7 @@ def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int, coding
     where = _fields(clip, cadence, varies)
     tape = 2 * cadence.tape.frames if cadence is not None else where(clip.num_frames, 0)[0]
     found: list[Run] = []
-    if coding is not None and coding.kind_at(0):
+    if coding is not None and (coding.kinds > 1).any():
         disc = _Disc(coding, where, tape)
         for middle, first, stop, shot in _spread(stretches, pictures):
             if (run := disc.run(middle, first, stop, shot)) is not None:
