@@ -204,6 +204,8 @@ def test_intra_pictures_are_measured_in_runs_from_the_one_before_on() -> None:
     found = film_runs(clip, None, 24, coding)
     assert len(found) >= 8
     assert all((run.first - 5) % 12 == 0 and run.chosen == (12,) and run.length == 16 for run in found)
+    few = Coding(rate=4_500_000, kinds=kinds[:120], scales=coding.scales[:120])
+    assert [run.length for run in film_runs(clip[:60], None, 24, few)] == [24, 24]  # five I pictures are too few
     # Of a disc without I pictures, of one without others, and where only the rate is known, pictures of all kinds.
     alike = [Coding(rate=4_500_000, kinds=np.full(480, kind, np.uint8), scales=coding.scales) for kind in (1, 2)]
     for known in (*alike, Coding(rate=4_500_000), None):
@@ -237,11 +239,11 @@ def test_telecined_film_is_coded_frame_by_frame_as_the_tape_has_it(begins: int) 
 
 
 def test_a_disc_coded_harder_is_taken_for_what_it_was(tmp_path: Path) -> None:
-    ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=40, color=[90, 128, 128])
+    ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=48, color=[90, 128, 128])
     ramp = ramp.akarin.Expr(["32 X 2 / N 3 * + 2 / +", ""])
     film = add_grain(ramp.resize.Point(format=vs.YUV420P16), dataclasses.replace(MODEL, sigma=(2.5,) * 16), seed=7)
-    plan = Plan(kinds := kinds_of(40), [(0.0, 6.0, 8.0, 11.0)[kind] for kind in kinds])
-    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 40)], [plan], tmp_path)
+    plan = Plan(kinds := kinds_of(48, range(0, 48, 6)), [(0.0, 6.0, 8.0, 11.0)[kind] for kind in kinds])
+    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 48)], [plan], tmp_path)
     coding = coding_of(plan)
     plain, model = (measure_grain(disc, rate=coding, calibrate=calibrate) for calibrate in (False, True))
     seen = np.array(model.seen) > 0.02
@@ -252,15 +254,16 @@ def test_a_disc_coded_harder_is_taken_for_what_it_was(tmp_path: Path) -> None:
 
 
 def test_a_film_in_black_and_white_gets_no_grain_in_colour(tmp_path: Path) -> None:
-    ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=40, color=[90, 128, 128])
+    ramp = core.std.BlankClip(format=vs.YUV420P8, width=704, height=480, length=48, color=[90, 128, 128])
     ramp = ramp.akarin.Expr(["32 X 2 / N 3 * + 2 / +", ""])
     film = add_grain(ramp.resize.Point(format=vs.YUV420P16), GrainModel(size=(704, 480), sigma=(2.5,) * 16), seed=7)
-    plan = Plan(kinds_of(40), [6.0] * 40)
-    disc = recoded(film.resize.Point(format=vs.YUV420P8), [(0, 40)], [plan], tmp_path)
+    plan = Plan(kinds_of(24), [6.0] * 24)
+    disc = recoded(film[:24].resize.Point(format=vs.YUV420P8), [(0, 24)], [plan], tmp_path)
     assert measure_grain(disc, rate=coding_of(plan)).chroma == (0.0, 0.0)
     # The same on a tape, tinted: chroma that moves through the codes, but has no grain.
     sepia = film.akarin.Expr(["", "28000 X 4 * + N 100 * +", "34000 Y 2 * + N 50 * +"])
-    disc = recoded(sepia.resize.Point(format=vs.YUV420P8), [(0, 40)], [plan], tmp_path)
+    plan = Plan(kinds_of(48, range(0, 48, 6)), [6.0] * 48)
+    disc = recoded(sepia.resize.Point(format=vs.YUV420P8), [(0, 48)], [plan], tmp_path)
     assert max(measure_grain(disc, rate=coding_of(plan)).chroma) < 0.1
 
 

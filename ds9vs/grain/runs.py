@@ -23,6 +23,8 @@ __all__ = ["Run", "film_runs", "kept", "numbered", "shown_fields", "spliced"]
 LONG = 24
 """Pictures in a run of which it is not known how they are coded: two GOPs of a film disc, a second; the most that are
 looked through for an I picture."""
+FEWEST = 6
+"""With fewer I pictures than these, pictures of all kinds are measured: one by itself is no fair sample."""
 BEFORE, AFTER = 3, 3
 """Pictures that a run has at least before and after the I picture that is measured: two are denoised with it, and B
 pictures need one more."""
@@ -68,7 +70,8 @@ def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int, coding
                 found.append(run)
         # Such runs may overlap, for each is coded by itself.
         found = list({run.first + run.chosen[0]: run for run in found}.values())
-    if not found:
+    if len(found) < FEWEST:
+        found = []
         length = min(LONG, max(stop - first for first, stop, _ in stretches))
         if pictures < len(_inside(length)):
             length = min(length, 3 * max(pictures, 1) + 2)
