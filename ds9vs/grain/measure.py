@@ -57,10 +57,11 @@ def measure_grain(
     some away, so the plain residual shows about three quarters of the truth, finer grain less than coarse. Therefore
     grain is synthesised on the denoised pictures, coded as the disc is, denoised and measured again, a few times over,
     and the model is changed until that gives what the disc gave: with the disc's groups of pictures, its quantisers and
-    its pulldown, picture by picture, if `rate` tells them. Then I pictures alone are measured, which hold most of their
-    grain; of other pictures most is left to prediction. What coding alone leaves, without any grain, counts as none;
-    what denoising does to the pictures that grain is put on is found out by doing it once more. Where few blocks were
-    seen, or coding hides most, the noise curve is carried on from its neighbours, and the model's notes say so.
+    its pulldown, picture by picture, if `rate` tells them. Then I pictures alone are measured, if there are six, for
+    they hold most of their grain; of other pictures most is left to prediction. What coding alone leaves, without any
+    grain, counts as none; what denoising does to the pictures that grain is put on is found out by doing it once more.
+    Where few blocks were seen, or coding hides most, the noise curve is carried on from its neighbours, and the model's
+    notes say so.
 
     Behind coding grain's spectrum is that of specks whose radii, down and across, change what is measured as the disc
     shows it: found by making them larger, and held the nearer to a first guess, and to the other tones, the more of
