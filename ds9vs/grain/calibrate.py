@@ -22,10 +22,10 @@ from ..errors import CustomValueError
 from ..files import progress, run
 from ..plugins import require
 from ..timing import FILM, NTSC, PAL
-from .coding import SCALES, Coding, b_run
+from .coding import GOP, SCALES, Coding, b_run
 from .evidence import BLOCK, Evidence, as_sigma, band_gain, look, not_flat, pooled, spectrum_of
 from .model import BINS, CENTRES, GrainModel, Spectrum, gaussian_spectrum, normalised, tone_weights
-from .runs import Run, kept, shown_fields
+from .runs import Run, kept, numbered, shown_fields
 from .synthesise import add_grain
 
 __all__ = ["Plan", "calibrated", "coded", "denoised", "pulldown", "recoded", "telecined", "woven"]
@@ -87,8 +87,6 @@ _NEAR = np.exp(-np.square(np.arange(BINS)[:, None] - np.arange(BINS)[None]) / 8)
 """What a luma bin counts for another."""
 LAMBDA = 118
 """ffmpeg's Lagrange multiplier of a quantiser_scale_code of 1, the unit of -rc_override."""
-GOP = 12
-"""Pictures from one I picture to the next where only the rate is known."""
 MOST = 28
 """Largest quantiser_scale_code that ffmpeg codes with the scales that are not linear."""
 
@@ -97,7 +95,7 @@ def calibrated(
     first: GrainModel,
     wanted: Evidence,
     plain: vs.VideoNode,
-    numbers: Sequence[tuple[int, Run, bool]],
+    runs: Sequence[Run],
     noisy: vs.VideoNode,
     denoise: Denoiser | None,
     coding: Coding | None,
@@ -110,7 +108,7 @@ def calibrated(
         first: The model to begin with: the residual as it is.
         wanted: What the disc gave.
         plain: Denoised pictures, runs one after the other, 16 bit.
-        numbers: Which of them are measured, as `numbered` has them.
+        runs: The runs, in their order in `plain`.
         noisy: The same as the disc has them.
         denoise: What made them; None if they are the truth.
         coding: How the disc is coded: each run is coded with the quantisers that the disc has there, or where only
@@ -121,8 +119,7 @@ def calibrated(
     textured = None
     if denoise is not None and coding is not None:
         plain, textured = _off_the_codes(plain), _textured(plain, folder / "flat.raw")
-    runs = list(dict.fromkeys(run for _, run, _ in numbers))
-    starts = np.cumsum([0, *(run.length for run in runs)]).tolist()
+    starts, places = np.cumsum([0, *(run.length for run in runs)]).tolist(), numbered(runs)
     rate = coding.rate if coding is not None else 0
     read = [_plan(plain, run, coding) for run in runs] if coding is not None else []
     plans = [plan for plan in read if plan is not None]
@@ -150,7 +147,7 @@ def calibrated(
 
     def measured(back: vs.VideoNode) -> Evidence:
         clean = denoised(back, denoise) if denoise is not None else plain
-        return pooled([look(back, clean, *place) for place in numbers])
+        return pooled([look(back, clean, *place) for place in places])
 
     with progress("calibration", TIMES + 1, show=show) as tell:
         floor = measured(disc(None))

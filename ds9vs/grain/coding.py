@@ -23,10 +23,12 @@ from ..errors import CustomValueError
 from ..files import tool
 from ..timing import FILM, NTSC, PAL
 
-__all__ = ["SCALES", "Coding", "b_run", "disc_coding", "kinds_of"]
+__all__ = ["GOP", "SCALES", "Coding", "b_run", "disc_coding", "kinds_of"]
 
 SCALES = (0, *range(1, 9), *range(10, 25, 2), *range(28, 53, 4), *range(56, 113, 8))
 """quantiser_scale of each quantiser_scale_code where q_scale_type is 1 (table 7-6); where it is 0, twice the code."""
+GOP = 12
+"""Pictures from one I picture to the next where it is not known."""
 _CHUNK = 4 << 20
 _TAIL = 64
 _RATES = {1: FILM, 2: Fraction(24), 3: PAL, 4: NTSC, 5: Fraction(30)}
@@ -110,14 +112,14 @@ def kinds_of(length: int, intra: Iterable[int] | None = None, between: int = 2) 
 
     Args:
         length: How many pictures.
-        intra: Numbers of I pictures; None: every twelfth.
+        intra: Numbers of I pictures; None: each `GOP` pictures.
         between: B pictures from one I or P picture to the next; the last picture is none.
 
     Example:
         >>> kinds_of(9, [5])
         [1, 3, 3, 2, 3, 1, 3, 3, 2]
     """
-    starts = sorted({0, *(n for n in (range(0, length, 12) if intra is None else intra) if n < length)})
+    starts = sorted({0, *(n for n in (range(0, length, GOP) if intra is None else intra) if n < length)})
     kinds = [2 if (n - starts[bisect.bisect(starts, n) - 1]) % (between + 1) == 0 else 3 for n in range(length)]
     kinds[-1] = 2
     for n in starts:

@@ -137,7 +137,7 @@ def measure_grain(
             few_plain = denoised(denoised(few_noisy, make), make) if held is None else spliced(held, some)
             few_plain = kept(few_plain, Path(folder) / "clean.raw")
             wanted = pooled([picture for picture, (_, run, _) in zip(seen, where, strict=True) if run in some])
-            model = calibrated(model, wanted, few_plain, numbered(some), few_noisy, denoise, coding, Path(folder), show)
+            model = calibrated(model, wanted, few_plain, some, few_noisy, denoise, coding, Path(folder), show)
         model = replace(model, pictures=len(seen))
         if _level(model) < NOTHING:
             return _without(model)

@@ -36,13 +36,13 @@ class Run:
 
     first: int
     length: int
-    shot: int = -1
+    shot: int
     """Number of the shot in the cadence map; -1: there is none."""
-    fields: tuple[int, ...] = ()
+    fields: tuple[int, ...]
     """The first field of each picture on the tape, and where the last one ends."""
-    tape: int = 1
+    tape: int
     """Fields of the tape."""
-    chosen: tuple[int, ...] = ()
+    chosen: tuple[int, ...]
     """Which of its pictures are measured; two or more lie on each side of them."""
 
 
@@ -86,8 +86,9 @@ def film_runs(clip: vs.VideoNode, cadence: Cadence | None, pictures: int, coding
 def _spread(stretches: list[tuple[int, int, int]], count: int) -> Iterator[tuple[int, int, int, int]]:
     """So many places, evenly over stretches: the picture, and the stretch that it lies in."""
     starts = np.cumsum([0, *(stop - first for first, stop, _ in stretches)])
-    for k in range(max(1, count)):
-        at = int((k + 0.5) * starts[-1] / max(1, count))
+    count = max(1, count)
+    for k in range(count):
+        at = int((k + 0.5) * starts[-1] / count)
         s = int(np.searchsorted(starts, at, "right")) - 1
         yield stretches[s][0] + at - int(starts[s]), *stretches[s]
 
@@ -131,22 +132,18 @@ class _Disc:
     def fields_in(self, n: int) -> int:
         """How many of the two fields of picture `n` the disc has in I pictures."""
         begin, end = self.where(n, 1)
-        if not self._interlaced(begin, end):
-            return 2 * (self.coding.kind_at((begin + end) / 2 / self.tape) == 1)
-        return sum(self._intra(field // 2) for field in shown_fields(begin, end))
+        return sum(self._intra(begin, end, field // 2) for field in shown_fields(begin, end))
 
     def opens(self, n: int) -> bool:
         """Whether the disc has the first frame of picture `n`, or the first of its fields alone, in an I picture."""
         begin, end = self.where(n, 1)
-        if not self._interlaced(begin, end):
-            return self.coding.kind_at((begin + end) / 2 / self.tape) == 1
-        return any(map(self._intra, (begin // 2, begin // 2 + (begin % 2 and end - begin > 2))))
+        frames = {begin // 2, begin // 2 + (begin % 2 and end - begin > 2)}
+        return any(self._intra(begin, end, frame) for frame in frames)
 
-    def _interlaced(self, begin: int, end: int) -> bool:
-        return self.coding.interlaced_in((begin / self.tape, end / self.tape))
-
-    def _intra(self, frame: int) -> bool:
-        return self.coding.kind_at((2 * frame + 1) / self.tape) == 1
+    def _intra(self, begin: int, end: int, frame: int) -> bool:
+        """Whether a frame, of a picture of these fields, is in an I picture; not coded in fields, whether that is."""
+        middle = frame + 0.5 if self.coding.interlaced_in((begin / self.tape, end / self.tape)) else (begin + end) / 4
+        return self.coding.kind_at(2 * middle / self.tape) == 1
 
 
 def shown_fields(first: int, stop: int) -> tuple[int, int]:
